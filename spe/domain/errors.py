@@ -1,14 +1,14 @@
 """The one tree of errors. Each says what failed and, through `remedy`, what to do next.
 
-    SpeError
-      Unauthenticated     nobody is signed in, or the sign-in ended
-      NotFound            not there, or not for this person to know about
-      Refused             a rule says no; carries every denial
-      Invalid             the input is wrong; carries one sentence per field
-      Stale               somebody else changed the thing meanwhile
-      Unavailable         a dependency did not answer: the answer is no
-      Rejected            a dependency answered no
-      Corrupt             stored state contradicts itself; the loop that meets it stops
+SpeError
+  Unauthenticated     nobody is signed in, or the sign-in ended
+  NotFound            not there, or not for this person to know about
+  Refused             a rule says no; carries every denial
+  Invalid             the input is wrong; carries one sentence per field
+  Stale               somebody else changed the thing meanwhile
+  Unavailable         a dependency did not answer: the answer is no
+  Rejected            a dependency answered no
+  Corrupt             stored state contradicts itself; the loop that meets it stops
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,0 +1,349 @@
+"""The permit: people, dataset versions, purpose, term and limits, and the moves of its life.
+
+What widens access needs confirmation by other board members; what narrows it needs one and acts at
+once (separation of duties, ISO/IEC 27001:2022 A 5.3; security note T40). A pending widening is a
+`Change`: it waits beside the permit until enough have confirmed.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from spe.domain.dataset import AccessMode
+from spe.domain.errors import Denial
+from spe.domain.ids import ChangeId, PermitId, PersonId
+from spe.domain.machine import Machine, Transition
+from spe.domain.principal import Permission
+
+
+class PermitState(StrEnum):
+    """Where a permit stands."""
+
+    PROPOSED = "proposed"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a session of the permit may use: bytes, cores, bytes of disk, bytes a day to the browser."""
+
+    memory_bytes: int = 2 * 1024**3
+    cpu: float = 1.0
+    disk_bytes: int = 4 * 1024**3
+    daily_bytes: int = 50 * 1024**2
+    idle_minutes: int = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a permit allows; a change of the permit is a change of these."""
+
+    title: str
+    purpose: str
+    people: frozenset[PersonId]
+    datasets: frozenset[str]
+    starts: datetime
+    ends: datetime
+    limits: Limits = Limits()
+    access_mode: AccessMode = AccessMode.DIRECT
+    secrets: frozenset[str] = frozenset()
+    conditions: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """A recorded authorisation (EHDS Article 68; a data use agreement has another `kind`)."""
+
+    id: PermitId
+    kind: str
+    issuer: str
+    terms: Terms
+    state: PermitState
+    proposed_by: PersonId
+    created_at: datetime
+    confirmed_by: frozenset[PersonId] = frozenset()
+    reason: str = ""
+    version: int = 0
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether the permit gives access at this instant; the term is half open, [starts, ends)."""
+        return self.state is PermitState.ACTIVE and self.terms.starts <= now < self.terms.ends
+
+    def names(self, person: PersonId) -> bool:
+        """Whether the person is an authorised user of this permit."""
+        return person in self.terms.people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A widening that waits for confirmation: the verb and the terms that would hold afterwards."""
+
+    id: ChangeId
+    permit: PermitId
+    verb: str
+    terms: Terms
+    proposed_by: PersonId
+    proposed_at: datetime
+    confirmed_by: frozenset[PersonId] = frozenset()
+    settled: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermitContext:
+    """What the guards of a permit look at; `confirmations` excludes the proposer."""
+
+    now: datetime
+    actor: PersonId
+    permit: Permit
+    confirmations_needed: int = 1
+    proposed_by: PersonId | None = None
+    confirmations: frozenset[PersonId] = frozenset()
+    widens: tuple[str, ...] = ()
+    reason: str = ""
+    open_workspaces: int = 0
+    open_requests: int = 0
+
+
+def term_runs(c: PermitContext) -> Denial | None:
+    """An ended term cannot come back to life; a renewal is an amendment made in time."""
+    if c.now < c.permit.terms.ends:
+        return None
+    return Denial(
+        code="term-over",
+        message=f"The permit's term ended on {c.permit.terms.ends:%d %B %Y at %H:%M} UTC; apply for a new permit.",
+    )
+
+
+def term_is_over(c: PermitContext) -> Denial | None:
+    """Only a permit past its end expires."""
+    if c.now >= c.permit.terms.ends:
+        return None
+    return Denial(code="term-runs", message="The permit's term has not ended yet.")
+
+
+def confirmer_is_not_proposer(c: PermitContext) -> Denial | None:
+    """Nobody confirms their own proposal."""
+    if c.actor != c.proposed_by:
+        return None
+    return Denial(
+        code="own-proposal",
+        message="You proposed this; another member of the board confirms it.",
+    )
+
+
+def confirmer_is_not_on_permit(c: PermitContext) -> Denial | None:
+    """Nobody decides on a permit that names them (security note T40)."""
+    if not c.permit.names(c.actor):
+        return None
+    return Denial(code="own-permit", message="You are an authorised user of this permit, so you cannot decide on it.")
+
+
+def confirmations_suffice(c: PermitContext) -> Denial | None:
+    """The number of further board members that the policy asks for."""
+    others = c.confirmations - {c.proposed_by}
+    missing = c.confirmations_needed - len(others)
+    if missing <= 0:
+        return None
+    return Denial(
+        code="confirmations-missing",
+        message=f"{missing} more member{'s' if missing > 1 else ''} of the board must confirm this.",
+    )
+
+
+def reason_is_given(c: PermitContext) -> Denial | None:
+    """Taking access away is written down with a reason that the person reads."""
+    if c.reason.strip():
+        return None
+    return Denial(code="reason-missing", message="Give a reason: the people on the permit will read it.")
+
+
+def nothing_is_open(c: PermitContext) -> Denial | None:
+    """A permit closes when its workspace is closed and no egress request is under way."""
+    if not c.open_workspaces and not c.open_requests:
+        return None
+    return Denial(
+        code="still-open",
+        message=f"{c.open_workspaces} workspace(s) and {c.open_requests} egress request(s) are still open.",
+    )
+
+
+def _from(*states: PermitState) -> frozenset[PermitState]:
+    return frozenset(states)
+
+
+_P = PermitState
+_DECIDES = (confirmer_is_not_on_permit,)
+
+PERMIT: Machine[PermitState, PermitContext] = Machine(
+    name="permit",
+    initial=_P.PROPOSED,
+    final=_from(_P.DECLINED, _P.CLOSED),
+    transitions=(
+        Transition(
+            verb="activate",
+            title="Confirm the permit",
+            sources=_from(_P.PROPOSED),
+            target=_P.ACTIVE,
+            permission=Permission.PERMIT_CONFIRM,
+            event="permit.activated",
+            guards=(term_runs, *_DECIDES, confirmer_is_not_proposer, confirmations_suffice),
+            effects=("workspace",),
+        ),
+        Transition(
+            verb="decline",
+            title="Decline the permit",
+            sources=_from(_P.PROPOSED),
+            target=_P.DECLINED,
+            permission=Permission.PERMIT_NARROW,
+            event="permit.declined",
+            guards=(reason_is_given,),
+        ),
+        Transition(
+            verb="amend",
+            title="Amend the permit",
+            sources=_from(_P.ACTIVE, _P.SUSPENDED),
+            target=None,
+            permission=Permission.PERMIT_CONFIRM,
+            event="permit.amended",
+            guards=(term_runs, *_DECIDES, confirmer_is_not_proposer, confirmations_suffice),
+            effects=("reconcile",),
+        ),
+        Transition(
+            verb="narrow",
+            title="Narrow the permit",
+            sources=_from(_P.ACTIVE, _P.SUSPENDED),
+            target=None,
+            permission=Permission.PERMIT_NARROW,
+            event="permit.narrowed",
+            guards=(),
+            effects=("reconcile",),
+        ),
+        Transition(
+            verb="suspend",
+            title="Suspend the permit",
+            sources=_from(_P.ACTIVE),
+            target=_P.SUSPENDED,
+            permission=Permission.PERMIT_NARROW,
+            event="permit.suspended",
+            guards=(reason_is_given,),
+            effects=("cut", "reconcile"),
+        ),
+        Transition(
+            verb="resume",
+            title="Resume the permit",
+            sources=_from(_P.SUSPENDED),
+            target=_P.ACTIVE,
+            permission=Permission.PERMIT_CONFIRM,
+            event="permit.resumed",
+            guards=(term_runs, *_DECIDES, confirmer_is_not_proposer, confirmations_suffice),
+            effects=("reconcile",),
+        ),
+        Transition(
+            verb="revoke",
+            title="Revoke the permit",
+            sources=_from(_P.PROPOSED, _P.ACTIVE, _P.SUSPENDED),
+            target=_P.REVOKED,
+            permission=Permission.PERMIT_NARROW,
+            event="permit.revoked",
+            guards=(reason_is_given,),
+            effects=("cut", "reconcile"),
+        ),
+        Transition(
+            verb="expire",
+            title="Let the permit expire",
+            sources=_from(_P.PROPOSED, _P.ACTIVE, _P.SUSPENDED),
+            target=_P.EXPIRED,
+            permission=Permission.PERMIT_END,
+            event="permit.expired",
+            guards=(term_is_over,),
+            effects=("cut", "reconcile"),
+        ),
+        Transition(
+            verb="close",
+            title="Close the permit",
+            sources=_from(_P.EXPIRED, _P.REVOKED),
+            target=_P.CLOSED,
+            permission=Permission.PERMIT_END,
+            event="permit.closed",
+            guards=(nothing_is_open,),
+        ),
+    ),
+)
+
+ENDED = frozenset({PermitState.EXPIRED, PermitState.REVOKED, PermitState.CLOSED, PermitState.DECLINED})
+
+
+def widenings(old: Terms, new: Terms) -> tuple[str, ...]:
+    """One sentence for each way in which `new` gives more than `old`; empty when it only narrows."""
+    found = []
+    if new.people - old.people:
+        found.append(f"{len(new.people - old.people)} more person(s) get access.")
+    if new.datasets - old.datasets:
+        found.append("More data: " + ", ".join(sorted(new.datasets - old.datasets)) + ".")
+    if new.starts < old.starts:
+        found.append(f"Access starts earlier, on {new.starts:%d %B %Y}.")
+    if new.ends > old.ends:
+        found.append(f"Access lasts longer, until {new.ends:%d %B %Y}.")
+    for name in ("memory_bytes", "cpu", "disk_bytes", "daily_bytes", "idle_minutes"):
+        if getattr(new.limits, name) > getattr(old.limits, name):
+            found.append(f"The limit {name.replace('_', ' ')} rises.")
+    if old.access_mode is AccessMode.STREAMED and new.access_mode is AccessMode.DIRECT:
+        found.append("Access changes from streamed pixels to the person's own browser.")
+    if new.secrets - old.secrets:
+        found.append("More secrets: " + ", ".join(sorted(new.secrets - old.secrets)) + ".")
+    if new.purpose != old.purpose:
+        found.append("The purpose changes.")
+    if new.conditions != old.conditions:
+        found.append("The conditions change.")
+    return tuple(found)
+
+
+def narrowings(old: Terms, new: Terms) -> tuple[str, ...]:
+    """One sentence for each way in which `new` gives less than `old`."""
+    return tuple(
+        sentence.replace("more person(s) get access", "person(s) lose access")
+        .replace("More data", "Data withdrawn")
+        .replace("starts earlier, on", "starts later than")
+        .replace("lasts longer, until", "ends before")
+        .replace("rises", "falls")
+        .replace("More secrets", "Secrets withdrawn")
+        for sentence in widenings(replace(new, purpose=old.purpose, conditions=old.conditions), old)
+    )
+
+
+def problems_of(terms: Terms, *, now: datetime) -> dict[str, str]:
+    """What is wrong with proposed terms, field by field, each sentence saying what to do."""
+    found: dict[str, str] = {}
+    checks = (
+        ("title", not terms.title.strip(), "Give the permit a title."),
+        (
+            "purpose",
+            not terms.purpose.strip(),
+            "State the purpose: it is shown at each entry (EHDS Article 68).",
+        ),
+        ("people", not terms.people, "Name at least one authorised user."),
+        ("datasets", not terms.datasets, "Name at least one dataset version."),
+        ("ends", terms.ends <= terms.starts, "The end must come after the start."),
+        ("ends", terms.ends <= now, "The end lies in the past; choose a later date."),
+        (
+            "limits",
+            min(terms.limits.memory_bytes, terms.limits.disk_bytes, terms.limits.daily_bytes) <= 0
+            or terms.limits.cpu <= 0,
+            "Limits are positive numbers.",
+        ),
+    )
+    for name, wrong, sentence in checks:
+        if wrong:
+            found.setdefault(name, sentence)
+    for name, text in (("title", terms.title), ("purpose", terms.purpose)):
+        if any(ord(ch) < 32 and ch not in "\n\t" or ord(ch) == 127 for ch in text):
+            found.setdefault(name, "Remove the control characters.")
+        if len(text) > 2000:
+            found.setdefault(name, "Shorten the text to 2000 characters.")
+    return found

@@ -1,0 +1,111 @@
+"""The place where workspaces live: folders and processes on one host, or namespaces of a cluster.
+
+An adapter translates steps into the world and says what it sees; it never decides. Everything is
+level-triggered: `observe` looks afresh each time, `apply` makes one step true and may be repeated.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from spe.domain.dataset import Guarantee
+from spe.domain.ids import PersonId, WorkspaceId
+from spe.domain.permit import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """A dataset version as exposed: its key, where the bytes are, where they appear, its digest."""
+
+    key: str
+    source: str
+    mount: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealReport:
+    """What a probe saw from inside, without data: each attempt by name, and whether it was stopped."""
+
+    holds: bool
+    attempts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlace:
+    """A person's place in a workspace: what the gate must know to let them in."""
+
+    person: PersonId
+    name: str
+    expires: datetime
+
+
+class StepKind(StrEnum):
+    """Everything that can be made true of a workspace, in the order of provisioning."""
+
+    FOLDERS = "folders"
+    GATE = "gate"
+    SEAL = "seal"
+    DATA = "data"
+    CUT = "cut"
+    STOP_SESSIONS = "stop-sessions"
+    WITHDRAW_DATA = "withdraw-data"
+    REMOVE_GATE = "remove-gate"
+    REMOVE_FOLDERS = "remove-folders"
+    UNSEAL = "unseal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step for one workspace; the fields that a kind needs are set, the rest are empty."""
+
+    kind: StepKind
+    workspace: WorkspaceId
+    permit: str = ""
+    token: str = ""
+    reason: str = ""
+    person: PersonId | None = None
+    limits: Limits = Limits()
+    data: tuple[Exposure, ...] = ()
+    places: tuple[SessionPlace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is there now: never cached, strays included."""
+
+    workspace: WorkspaceId
+    folders: bool = False
+    gate: bool = False
+    seal: SealReport | None = None
+    data: frozenset[tuple[str, str]] = frozenset()
+    places: frozenset[PersonId] = frozenset()
+    limits: Limits | None = None
+    sessions: frozenset[PersonId] = frozenset()
+
+    @property
+    def anything(self) -> bool:
+        """Whether any part of the workspace is left."""
+        return bool(self.folders or self.gate or self.seal or self.data or self.sessions or self.places)
+
+
+class Cluster(Protocol):
+    """Where workspaces are made and removed."""
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        """What this adapter promises, as found out at start."""
+        ...
+
+    def owned(self) -> tuple[WorkspaceId, ...]:
+        """Every workspace of which anything is there, strays included."""
+        ...
+
+    def observe(self, workspace: WorkspaceId) -> Observed:
+        """All this adapter owns for the workspace. Never cached. Raises `Unavailable`."""
+        ...
+
+    def apply(self, step: Step) -> None:
+        """Make one step true. Safe to repeat. Raises `Unavailable` or `Rejected`, nothing else."""
+        ...
