@@ -77,7 +77,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressRequest:
-    """A proposal to take outputs out. `round` counts submissions; `report` is the digest of the last report."""
+    """A proposal to take outputs out. `round` counts submissions; `report` and `views` are digests of evidence."""
 
     id: RequestId
     workspace: WorkspaceId
@@ -90,6 +90,7 @@ class EgressRequest:
     round: int = 0
     policy_digest: str = ""
     report: str = ""
+    views: str = ""
     verdict: str = ""
     reason: str = ""
     approved: frozenset[str] = frozenset()

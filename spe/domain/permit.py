@@ -279,41 +279,68 @@ PERMIT: Machine[PermitState, PermitContext] = Machine(
 ENDED = frozenset({PermitState.EXPIRED, PermitState.REVOKED, PermitState.CLOSED, PermitState.DECLINED})
 
 
+_LIMITS = ("memory_bytes", "cpu", "disk_bytes", "daily_bytes", "idle_minutes")
+
+
 def widenings(old: Terms, new: Terms) -> tuple[str, ...]:
     """One sentence for each way in which `new` gives more than `old`; empty when it only narrows."""
-    found = []
-    if new.people - old.people:
-        found.append(f"{len(new.people - old.people)} more person(s) get access.")
-    if new.datasets - old.datasets:
-        found.append("More data: " + ", ".join(sorted(new.datasets - old.datasets)) + ".")
-    if new.starts < old.starts:
-        found.append(f"Access starts earlier, on {new.starts:%d %B %Y}.")
-    if new.ends > old.ends:
-        found.append(f"Access lasts longer, until {new.ends:%d %B %Y}.")
-    for name in ("memory_bytes", "cpu", "disk_bytes", "daily_bytes", "idle_minutes"):
-        if getattr(new.limits, name) > getattr(old.limits, name):
-            found.append(f"The limit {name.replace('_', ' ')} rises.")
-    if old.access_mode is AccessMode.STREAMED and new.access_mode is AccessMode.DIRECT:
-        found.append("Access changes from streamed pixels to the person's own browser.")
-    if new.secrets - old.secrets:
-        found.append("More secrets: " + ", ".join(sorted(new.secrets - old.secrets)) + ".")
-    if new.purpose != old.purpose:
-        found.append("The purpose changes.")
-    if new.conditions != old.conditions:
-        found.append("The conditions change.")
-    return tuple(found)
+    rising = [name for name in _LIMITS if getattr(new.limits, name) > getattr(old.limits, name)]
+    facts = (
+        (new.people - old.people, f"{len(new.people - old.people)} more person(s) get access."),
+        (new.datasets - old.datasets, f"More data: {', '.join(sorted(new.datasets - old.datasets))}."),
+        (new.starts < old.starts, f"Access starts earlier, on {new.starts:%d %B %Y}."),
+        (new.ends > old.ends, f"Access lasts longer, until {new.ends:%d %B %Y}."),
+        (rising, f"Limits rise: {', '.join(rising).replace('_', ' ')}."),
+        (
+            old.access_mode is AccessMode.STREAMED and new.access_mode is AccessMode.DIRECT,
+            "Access changes from streamed pixels to the person's own browser.",
+        ),
+        (new.secrets - old.secrets, f"More secrets: {', '.join(sorted(new.secrets - old.secrets))}."),
+        (new.purpose != old.purpose, "The purpose changes."),
+        (new.conditions != old.conditions, "The conditions change."),
+    )
+    return tuple(sentence for holds, sentence in facts if holds)
 
 
 def narrowings(old: Terms, new: Terms) -> tuple[str, ...]:
     """One sentence for each way in which `new` gives less than `old`."""
-    return tuple(
-        sentence.replace("more person(s) get access", "person(s) lose access")
-        .replace("More data", "Data withdrawn")
-        .replace("starts earlier, on", "starts later than")
-        .replace("lasts longer, until", "ends before")
-        .replace("rises", "falls")
-        .replace("More secrets", "Secrets withdrawn")
-        for sentence in widenings(replace(new, purpose=old.purpose, conditions=old.conditions), old)
+    falling = [name for name in _LIMITS if getattr(new.limits, name) < getattr(old.limits, name)]
+    facts = (
+        (old.people - new.people, f"{len(old.people - new.people)} person(s) lose access."),
+        (old.datasets - new.datasets, f"Data withdrawn: {', '.join(sorted(old.datasets - new.datasets))}."),
+        (new.starts > old.starts, f"Access starts later, on {new.starts:%d %B %Y}."),
+        (new.ends < old.ends, f"Access ends earlier, on {new.ends:%d %B %Y}."),
+        (falling, f"Limits fall: {', '.join(falling).replace('_', ' ')}."),
+        (
+            old.access_mode is AccessMode.DIRECT and new.access_mode is AccessMode.STREAMED,
+            "Access changes from the person's own browser to streamed pixels.",
+        ),
+        (old.secrets - new.secrets, f"Secrets withdrawn: {', '.join(sorted(old.secrets - new.secrets))}."),
+        (old.title != new.title, "The title changes."),
+    )
+    return tuple(sentence for holds, sentence in facts if holds)
+
+
+def meet(old: Terms, new: Terms) -> Terms:
+    """The part of `new` that `old` already gives: what may act at once, without confirmation."""
+    limits = Limits(
+        memory_bytes=min(old.limits.memory_bytes, new.limits.memory_bytes),
+        cpu=min(old.limits.cpu, new.limits.cpu),
+        disk_bytes=min(old.limits.disk_bytes, new.limits.disk_bytes),
+        daily_bytes=min(old.limits.daily_bytes, new.limits.daily_bytes),
+        idle_minutes=min(old.limits.idle_minutes, new.limits.idle_minutes),
+    )
+    streamed = AccessMode.STREAMED in (old.access_mode, new.access_mode)
+    return replace(
+        old,
+        title=new.title,
+        people=old.people & new.people,
+        datasets=old.datasets & new.datasets,
+        starts=max(old.starts, new.starts),
+        ends=min(old.ends, new.ends),
+        limits=limits,
+        access_mode=AccessMode.STREAMED if streamed else AccessMode.DIRECT,
+        secrets=old.secrets & new.secrets,
     )
 
 
@@ -342,7 +369,7 @@ def problems_of(terms: Terms, *, now: datetime) -> dict[str, str]:
         if wrong:
             found.setdefault(name, sentence)
     for name, text in (("title", terms.title), ("purpose", terms.purpose)):
-        if any(ord(ch) < 32 and ch not in "\n\t" or ord(ch) == 127 for ch in text):
+        if any((ord(ch) < 32 and ch not in "\n\t") or ord(ch) == 127 for ch in text):
             found.setdefault(name, "Remove the control characters.")
         if len(text) > 2000:
             found.setdefault(name, "Shorten the text to 2000 characters.")

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from spe.domain.audit import AuditEntry, Checkpoint
+from spe.domain.audit import AuditEntry
+from spe.domain.checkpoint import Checkpoint
 from spe.domain.dataset import DatasetVersion
 from spe.domain.egress import EgressRequest
 from spe.domain.ids import ChangeId, PermitId, PersonId, ReleaseId, RequestId, WorkspaceId

@@ -1,0 +1,1 @@
+"""Use cases: what people and the environment's own loops may do, one file per subject."""

@@ -1,0 +1,1 @@
+"""JupyterHub from the outside: the port over its REST API, its settings file, and how its processes start."""

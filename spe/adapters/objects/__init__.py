@@ -1,0 +1,1 @@
+"""Object stores: a folder on one host; buckets of an object service."""

@@ -1,0 +1,1 @@
+"""Secret stores: a sealed file on one host; a vault service."""

@@ -1,0 +1,114 @@
+"""The shape of a notebook's sandbox and the start of its server; the seal probe has the same shape.
+
+Which folders appear where, what the server is told, and which of the Hub's variables go in. The server
+listens on a Unix socket in a folder that the gate can reach, and asks the Hub through the door.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from spe.adapters.bubblewrap.sandbox import HOME, Bind, Bounds, SandboxSpec
+from spe.domain.permit import Limits
+
+SOCKET = "/run/nb/nb.sock"
+_HUB = "http+unix://" + quote("/run/door/hub.sock", safe="") + "/hub/api"
+
+# JupyterLab asks a far server for news and newer versions on its first start; nothing far exists here.
+_LAB_DEFAULTS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
+}
+_LAB_DEFAULTS_FILE = "/etc/jupyter/labconfig/default_setting_overrides.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Host folders behind the writable and visible parts of one session."""
+
+    home: Path
+    outputs: Path
+    shared: Path
+    notebook: Path
+    door: Path
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The folders that fill a disk."""
+        return (str(self.home), str(self.outputs), str(self.shared))
+
+
+def notebook_shape(
+    *,
+    name: str,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    places: Places,
+    data: tuple[Bind, ...],
+    limits: Limits,
+    workspace: str,
+) -> SandboxSpec:
+    """The sandbox of a notebook, whatever runs in it."""
+    return SandboxSpec(
+        name=name,
+        command=command,
+        environment={
+            "SPE_WORKSPACE": workspace,
+            "SPE_DATA_DIR": "/data",
+            "SPE_OUTPUTS_DIR": "/workspace/outputs",
+            "SPE_DOOR": "/run/door/spe.sock",
+            **environment,
+        },
+        writable=(
+            Bind(source=str(places.home), target=HOME),
+            Bind(source=str(places.shared), target="/workspace/shared"),
+            Bind(source=str(places.outputs), target="/workspace/outputs"),
+            Bind(source=str(places.notebook), target="/run/nb"),
+        ),
+        read_only=(Bind(source=str(places.door), target="/run/door"), *data),
+        folders=("/data",),
+        files={_LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS)},
+        bounds=Bounds(memory_bytes=limits.memory_bytes, cpu=limits.cpu, disk_bytes=limits.disk_bytes),
+        watched=places.watched,
+    )
+
+
+def server_command(python: str, *, terminals: bool = False) -> tuple[str, ...]:
+    """JupyterLab as the Hub's single-user server, on its socket, without configuration of the person's own."""
+    return (
+        python,
+        "-m",
+        "jupyterhub.singleuser",
+        f"--ServerApp.sock={SOCKET}",
+        "--HubOAuth.cache_max_age=15",
+        f"--ServerApp.root_dir={HOME}",
+        "--ServerApp.default_url=/lab",
+        f"--ServerApp.terminals_enabled={terminals}",
+        "--ServerApp.quit_button=False",
+        "--ServerApp.allow_remote_access=True",
+        "--ContentsManager.allow_hidden=False",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    )
+
+
+def server_environment(from_hub: Mapping[str, str], *, base_url: str) -> dict[str, str]:
+    """The Hub's own variables and no others, with the addresses this sandbox has.
+
+    A service address of the scheme `http+unix` keeps the server from opening a port beside its socket.
+    """
+    kept = {name: value for name, value in from_hub.items() if name.startswith("JUPYTERHUB_")}
+    return {
+        **kept,
+        "JUPYTERHUB_API_URL": _HUB,
+        "JUPYTERHUB_SERVICE_URL": f"http+unix://{quote(SOCKET, safe='')}{base_url}",
+        "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
+        "JUPYTERHUB_ALLOW_TOKEN_IN_URL": "0",
+        "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "0",
+        "JUPYTER_RUNTIME_DIR": "/run/jupyter",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "IPYTHONDIR": f"{HOME}/.ipython",
+        "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - the sandbox's own tmpfs
+    }

@@ -1,0 +1,231 @@
+"""What a column of cells holds, and which of them count people.
+
+Nearly every rule about tables hangs on the roles of columns, so they are told once, here: from the words of
+the header, from the form of the cells, and from the shape of the whole table (a cross-tabulation is a label
+column and whole numbers). Precision matters as much as recall: years, ages, estimates and row labels are
+not counts.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+MISSING: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "<NA>", "None", "null", "NULL", ".", "-", "–", "—"})
+SUPPRESSED: Final = re.compile(
+    r"\*+|c|x|\[?(redacted|suppressed|masked|hidden|low)\]?|[<≤]\s*=?\s*\d+|\d+\s*or fewer|\[\s*[<≤]?\s*\d*\s*\]", re.IGNORECASE
+)
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
+_PAIR: Final = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)\s*[(\[]\s*[<≤]?\s*(\d+(?:\.\d+)?)\s*(%?)\s*[)\]]")
+_OF: Final = re.compile(r"(\d+)\s*/\s*(\d+)(?:\s*\(.*\))?")
+_BOUND: Final = re.compile(r"\[?\s*([<≤])\s*(=?)\s*(\d+)\s*\]?")
+
+COUNT_WORDS: Final = frozenset(
+    "n ns count counts freq freqs frequency frequencies nobs observations obs npatients nsubjects".split()
+)
+PEOPLE_WORDS: Final = frozenset(
+    "persons person people patients patient participants participant subjects individuals cases case controls control events "
+    "event deaths death died dead alive survivors censored carriers donors women men females males female male boys girls "
+    "children adults members households families samples total totals responders nonresponders smokers users completers "
+    "dropouts relapses recurrences strokes infarctions admissions hospitalisations hospitalizations diagnoses births".split()
+)
+_COUNTING_HEADERS: Final = frozenset({("number",), ("num",), ("no", "of"), ("group", "size"), ("sample", "size"), ("size",)})
+# What is counted when it is not people: these turn `n_exons` into an ordinary number.
+THINGS: Final = frozenset(
+    "exons genes snps snp variants loci features clusters iterations iter reads bases models parameters params trees folds "
+    "components tests columns rows files levels classes transcripts pathways nodes edges terms steps estimators neighbors jobs splits repeats".split()
+)
+STATISTIC_WORDS: Final = frozenset(
+    "mean means avg average median mode sd std stdev se sem stderr var variance cov covariance ci lower upper low high lcl ucl "
+    "lci uci min max minimum maximum q1 q2 q3 iqr quantile percentile p pval pvalue padj fdr qvalue pct percent percentage perc "
+    "prop proportion share shares rate rates ratio fraction frac or rr hr irr beta betas b coef coefficient coefficients estimate "
+    "estimates est effect z t f wald chi chi2 chisq stat statistic df dof aic bic loglik ll r r2 rsq auc roc score scores "
+    "sensitivity specificity precision recall accuracy f1 rmse mae per weight weighted log logit exp odds hazard survival "
+    "probability prob rank power alpha correlation rho kappa skew kurtosis".split()
+)
+TOPIC_WORDS: Final = frozenset(
+    "year years yr month months quarter day days week weeks hour hours date time times age ages dose height bmi temperature pos "
+    "position bp start end stop chrom chromosome chr strand order index idx level code zip grade stage length width distance cost "
+    "costs price euro eur amount value af maf id ids row line version seed iteration epoch step fold lag bin k cluster width depth "
+    "distance mg kg cm mm ml".split()
+)
+AGGREGATE_WORDS: Final = COUNT_WORDS | STATISTIC_WORDS | frozenset({"total", "totals", "persons", "events", "n_obs"})
+_SHORT_LEVELS: Final = frozenset("f t z b r k or low high no yes".split())
+_LEVEL: Final = re.compile(r"\d+|[ivx]+|[a-d]|low|high|yes|no")
+_TOTAL: Final = re.compile(r"(grand\s+)?(total|totals|all|overall|sum|any|margin|gesamt|summe|insgesamt)", re.IGNORECASE)
+
+
+class Form(StrEnum):
+    """What the cells of a column look like."""
+
+    EMPTY = "empty"
+    WHOLE = "whole numbers"
+    DECIMAL = "decimals"
+    TEXT = "text"
+
+
+class Role(StrEnum):
+    """What a column is for. `assumed` counts are told by the table's shape alone."""
+
+    COUNT = "count"
+    ASSUMED_COUNT = "assumed count"
+    PERCENT = "percent"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: its header, its cells as text without outer blanks, and what was told about them."""
+
+    index: int
+    name: str
+    cells: tuple[str, ...]
+    distinct: frozenset[str]
+    form: Form
+    role: Role = Role.OTHER
+
+    @property
+    def label(self) -> str:
+        """The header when it reads like a name, else the number: a header can hold data too."""
+        plain = re.fullmatch(r"[^\W\d_][\w .,:()%/<>=+-]{0,60}", self.name)
+        return self.name if plain and len(re.findall(r"\d", self.name)) < 4 else f"#{self.index + 1}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The header in lower-case words."""
+        return words(self.name)
+
+    @property
+    def is_count(self) -> bool:
+        """Whether the cells count something that may be people."""
+        return self.role in {Role.COUNT, Role.ASSUMED_COUNT}
+
+    @property
+    def is_total(self) -> bool:
+        """Whether the header says that this is a margin."""
+        return is_total(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A cell that counts: an exact number, or only an upper bound such as `<10` (then `below` is 10)."""
+
+    value: int | None = None
+    below: int | None = None
+
+
+def words(name: str) -> tuple[str, ...]:
+    """`medianSurvival_months` as `median survival months`."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return tuple(re.findall(r"[^\W_]+|%", spaced.lower()))
+
+
+def is_total(text: str) -> bool:
+    """Whether a label names a margin: total, all, overall."""
+    return _TOTAL.fullmatch(text.strip(" :()")) is not None
+
+
+def number(cell: str, *, decimal_comma: bool = False) -> float | None:
+    """The number a cell spells, with thousands separators; None for anything else."""
+    if decimal_comma and re.fullmatch(r"[+-]?\d+,\d+", cell):
+        cell = cell.replace(",", ".")
+    if not cell or _NUMBER.fullmatch(cell) is None or not any(char.isdigit() for char in cell):
+        return None
+    return float(cell.replace(",", ""))
+
+
+def whole(cell: str) -> int | None:
+    """The whole number a cell spells (`12`, `12.0`, `1,204`); None for anything else."""
+    value = number(cell)
+    return int(value) if value is not None and value.is_integer() and abs(value) < 1e15 else None
+
+
+def counted(cell: str) -> Counted | None:
+    """What a cell of a count column says: `12`, `12 (34%)`, `3/120`, `<10`; None when it says no number."""
+    exact = whole(cell)
+    if exact is not None:
+        return Counted(value=exact)
+    pair = _PAIR.fullmatch(cell) or _OF.fullmatch(cell)
+    if pair:
+        return Counted(value=int(pair.group(1).replace(",", "")))
+    bound = _BOUND.fullmatch(cell)
+    if bound:
+        inclusive = bound.group(1) == "≤" or bound.group(2) == "="
+        return Counted(below=int(bound.group(3)) + (1 if inclusive else 0))
+    return None
+
+
+def has_percent(cell: str) -> bool:
+    """Whether a cell is a count beside a percentage, such as `12 (34.5%)` or `12 (34.5)`."""
+    pair = _PAIR.fullmatch(cell)
+    return pair is not None and (pair.group(3) == "%" or ("." in pair.group(2) and float(pair.group(2)) <= 100))
+
+
+def column(index: int, name: str, cells: Sequence[str]) -> Column:
+    """A column without a role yet."""
+    stripped = tuple(map(str.strip, cells))
+    distinct = frozenset(stripped)
+    return Column(index=index, name=name.strip(), cells=stripped, distinct=distinct, form=_form(distinct))
+
+
+def _form(distinct: frozenset[str]) -> Form:
+    present = distinct - MISSING
+    if not present:
+        return Form.EMPTY
+    try:
+        numbers: Iterable[float] = list(map(float, present))
+    except ValueError:
+        return _mixed_form([cell for cell in present if not SUPPRESSED.fullmatch(cell)])
+    return Form.WHOLE if all(map(float.is_integer, numbers)) else Form.DECIMAL
+
+
+def _mixed_form(present: Sequence[str]) -> Form:
+    """A column is numeric when four fifths of its written cells are; one stray word does not hide the rest."""
+    if not present:
+        return Form.EMPTY
+    sample = present[:2000]
+    numbers = [found for found in map(number, sample) if found is not None]
+    pairs = sum(1 for cell in sample if _PAIR.fullmatch(cell) or _OF.fullmatch(cell))
+    if (len(numbers) + pairs) * 5 < len(sample) * 4:
+        return Form.TEXT
+    fractions = sum(1 for value in numbers if not value.is_integer())
+    return Form.WHOLE if fractions * 5 <= len(numbers) else Form.DECIMAL
+
+
+def names_statistic(name: tuple[str, ...]) -> bool:
+    """Whether a header speaks of a statistic other than a count."""
+    return any(word in STATISTIC_WORDS or word == "%" for word in name) and not _n_and_percent(name)
+
+
+def names_level(name: tuple[str, ...]) -> bool:
+    """Whether a header is a category rather than a quantity: `grade 2`, `stage IV`, `F`, `low`."""
+    if len(name) == 1:
+        return name[0] in _SHORT_LEVELS
+    return len(name) > 1 and _LEVEL.fullmatch(name[-1]) is not None
+
+
+def names_topic(name: tuple[str, ...]) -> bool:
+    """Whether a header speaks of a quantity that is not people: a year, an age, a position."""
+    return any(word in TOPIC_WORDS for word in name)
+
+
+def names_count(name: tuple[str, ...]) -> bool:
+    """Whether a header says that its cells count people or events."""
+    if names_statistic(name) or (name and name[0] in {"id", "ids"}):
+        return False
+    if name in _COUNTING_HEADERS or name[:2] == ("at", "risk") or _n_and_percent(name):
+        return True
+    strong = any(word in COUNT_WORDS for word in name) and not any(word in THINGS for word in name)
+    weak = any(word in PEOPLE_WORDS for word in name)
+    return strong or (weak and not names_topic(name))
+
+
+def names_percent(name: tuple[str, ...]) -> bool:
+    """Whether a header says percent."""
+    return any(word in {"pct", "percent", "percentage", "perc", "%"} for word in name)
+
+
+def _n_and_percent(name: tuple[str, ...]) -> bool:
+    """The header `n (%)` of a baseline table counts, though it also speaks of a percentage."""
+    return len(name) >= 2 and name[-1] in {"%", "pct", "percent"} and name[-2] in COUNT_WORDS

@@ -1,0 +1,137 @@
+"""The browser's side of a workspace: each request is judged in one fixed order, then served or refused.
+
+Target, session, standing, route, headers; then the gate's own copy, a websocket, or the notebook. Whatever
+goes wrong inside ends as a refusal with a sentence, never as a trace.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from spe.domain.errors import Denial, Refused, SpeError
+from spe.gate import assets, headers, rules
+from spe.gate.config import GateConfig
+from spe.gate.journal import Journal
+from spe.gate.pages import refusal
+from spe.gate.portal import Reporter
+from spe.gate.proxy import BrokenOffError, Exchange, forward
+from spe.gate.roster import Roster
+from spe.gate.rules import Kind
+from spe.gate.session import Session
+from spe.gate.target import Target, parse_target
+from spe.gate.websocket import bridge
+
+NO_SESSION = Denial(code="no-session", message="No session is running at this address.")
+NO_FILE = Denial(code="no-file", message="The notebook interface has no such file.")
+EVENTS = {
+    "over-budget": "budget-exceeded",
+    "saved-over-budget": "budget-exceeded",
+    "answer-too-large": "answer-too-large",
+}
+
+
+class FrontDoor:
+    """Handler of `in.sock`."""
+
+    def __init__(
+        self,
+        config: GateConfig,
+        roster: Roster,
+        files: Mapping[str, Path],
+        *,
+        reporter: Reporter,
+        journal: Journal,
+    ) -> None:
+        self._config = config
+        self._roster = roster
+        self._files = files
+        self._reporter = reporter
+        self._journal = journal
+        self._hosts = config.public_hosts
+        self.counts: Counter[str] = Counter()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        self.counts["requests"] += 1
+        session: Session | None = None
+        target = parse_target(request.raw_path)
+        try:
+            accepted = _accepted(target)
+            session = self._roster.by_path(accepted.path)
+            return await self._admit(request, accepted, session)
+        except Refused as error:
+            return self._refuse(request, error.denials[0], session, target)
+        except BrokenOffError as error:
+            self._note(request, error.denial, session, target)
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+        except SpeError as error:
+            return self._refuse(request, Denial(code="unavailable", message=str(error)), session, target)
+
+    async def _admit(self, request: web.BaseRequest, target: Target, session: Session | None) -> web.StreamResponse:
+        if session is None:
+            raise Refused([NO_SESSION])
+        _raise(session.denial())
+        path = target.path.removeprefix(session.spec.base_url)
+        route = rules.classify(request.method, path, terminals=session.spec.terminals)
+        if isinstance(route, Denial):
+            raise Refused([route])
+        pairs = list(request.headers.items())
+        _raise(
+            headers.denial_of(
+                pairs,
+                method=request.method,
+                kind=route.kind,
+                hosts=self._hosts,
+                origins=self._config.public_origins,
+            )
+        )
+        if route.kind is Kind.ASSET:
+            return self._asset(path)
+        exchange = Exchange(request=request, session=session, route=route, target=target, config=self._config)
+        if route.kind.is_socket:
+            return await bridge(exchange, reporter=self._reporter, journal=self._journal)
+        with session.flight(request):
+            return await forward(exchange)
+
+    def _asset(self, path: str) -> web.StreamResponse:
+        answer = assets.serve(self._files, path)
+        if answer is None:
+            raise Refused([NO_FILE])
+        return answer
+
+    def _refuse(
+        self, request: web.BaseRequest, denial: Denial, session: Session | None, target: Target | Denial
+    ) -> web.StreamResponse:
+        self._note(request, denial, session, target)
+        return refusal(denial, accept=request.headers.get("Accept", "")[:200], close=request.can_read_body)
+
+    def _note(self, request: web.BaseRequest, denial: Denial, session: Session | None, target: Target | Denial) -> None:
+        """One line per refusal; the audit hears of budgets."""
+        self.counts[f"refused:{denial.code}"] += 1
+        person = session.spec.person if session else None
+        path = request.raw_path.partition("?")[0]
+        relative = path.removeprefix(session.spec.base_url) if session else path
+        if not (isinstance(target, Target) and rules.is_expected(relative)):
+            self._journal.write(
+                "refused", door="in", person=person, method=request.method, path=path, reason=denial.code
+            )
+        event = EVENTS.get(denial.code)
+        if event is not None and session is not None:
+            detail = {"used": session.budget.used, "limit": session.spec.daily_bytes, "what": "http"}
+            once = "day" if event == "budget-exceeded" else relative[:200]
+            self._reporter.report(event, session.spec.person, once=once, **detail)
+
+
+def _accepted(target: Target | Denial) -> Target:
+    if isinstance(target, Denial):
+        raise Refused([target])
+    return target
+
+
+def _raise(denial: Denial | None) -> None:
+    if denial is not None:
+        raise Refused([denial])

@@ -1,0 +1,249 @@
+"""Which sessions there are: reads the `sessions` folder, opens and closes what changed, keeps entitlements fresh.
+
+A cut holds until the session's file is gone or written anew, also over a restart of the gate; a file that
+became unreadable ends its session.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spe.domain.errors import Invalid, SpeError
+from spe.gate import notebook
+from spe.gate.budget import Budget
+from spe.gate.config import GateConfig, SessionConfig, load_session
+from spe.gate.doors import Doors
+from spe.gate.journal import Journal
+from spe.gate.ledger import Ledger
+from spe.gate.portal import Portal, Reporter, Word, confirm
+from spe.gate.session import CUT_SECONDS, Clocks, Ending, Session
+
+ASK_SECONDS = 5.0
+ASKS_A_DEADLINE = 3
+SHORTEST_PAUSE = 0.05
+CLOSED_BY_RULE = 4403
+
+OpenDoors = Callable[[Session], Doors]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """A session with what runs for it."""
+
+    session: Session
+    doors: Doors
+    keeper: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What a reload did: people whose sessions now stand, people whose sessions went, files refused."""
+
+    sessions: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Roster:
+    """The sessions of one gate."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: GateConfig,
+        *,
+        ledger: Ledger,
+        portal: Portal,
+        reporter: Reporter,
+        journal: Journal,
+        clocks: Clocks,
+        open_doors: OpenDoors,
+    ) -> None:
+        self._folder = folder / "sessions"
+        self._config = config
+        self._ledger = ledger
+        self._portal = portal
+        self._reporter = reporter
+        self._journal = journal
+        self._clocks = clocks
+        self._open_doors = open_doors
+        self._entries: dict[str, _Entry] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    def by_path(self, path: str) -> Session | None:
+        """The session whose base URL `path` lies below."""
+        parts = path.split("/", 4)
+        if len(parts) < 5 or parts[1] != "user" or parts[3] != self._config.workspace:
+            return None
+        entry = self._entries.get(parts[2])
+        return entry.session if entry else None
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Every session known now."""
+        return [entry.session for entry in self._entries.values()]
+
+    async def reload(self) -> Applied:
+        """Make the sessions what the folder says; answers when that is so and the portal was asked."""
+        async with self._one_at_a_time:
+            applied = Applied()
+            wanted = self._read(applied)
+            for person in [p for p in self._entries if p not in wanted]:
+                await self._remove(person)
+                self._ledger.lift_cut(person)
+                applied.removed.append(person)
+            await asyncio.gather(*(self._put(spec, stamp, applied) for spec, stamp in wanted.values()))
+            applied.sessions.extend(sorted(self._entries))
+            self._journal.write(
+                "reloaded",
+                sessions=len(applied.sessions),
+                removed=len(applied.removed),
+                refused=len(applied.refused),
+            )
+            return applied
+
+    def _read(self, applied: Applied) -> dict[str, tuple[SessionConfig, str]]:
+        wanted: dict[str, tuple[SessionConfig, str]] = {}
+        files = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        for file in files:
+            try:
+                spec = load_session(file, workspace=self._config.workspace)
+                wanted[spec.person] = (spec, stamp_of(file))
+            except Invalid as error:
+                applied.refused[file.name] = list(error.sentences)
+            except OSError as error:
+                applied.refused[file.name] = [f"cannot be read: {error.strerror}."]
+            if file.name in applied.refused:
+                self._journal.write("session-refused", file=file.name, reason=" ".join(applied.refused[file.name]))
+        return wanted
+
+    async def _put(self, spec: SessionConfig, stamp: str, applied: Applied) -> None:
+        entry = self._entries.get(spec.person)
+        if entry is not None and (entry.session.spec.identity != spec.identity or _reopened(entry.session, stamp)):
+            await self._remove(spec.person)
+            entry = None
+        if entry is not None:
+            entry.session.spec = spec
+            entry.session.stamp = stamp
+            entry.session.budget.limit = spec.daily_bytes
+            await self._close_if_denied(entry.session)
+            return
+        try:
+            await self._add(spec, stamp)
+        except (OSError, SpeError) as error:
+            applied.refused[spec.person] = [f"The session cannot be opened: {error}"]
+            self._journal.write("session-refused", person=spec.person, reason=str(error))
+
+    async def _add(self, spec: SessionConfig, stamp: str) -> None:
+        budget = Budget(spec.person, spec.daily_bytes, self._ledger, self._clocks.wall)
+        session = Session(spec, stamp=stamp, budget=budget, client=notebook.client(spec.notebook), clocks=self._clocks)
+        marked = self._ledger.cut(spec.person)
+        if marked is not None and marked[0] == stamp:
+            session.cut_reason = marked[1]
+        elif marked is not None:
+            self._ledger.lift_cut(spec.person)
+        doors = self._open_doors(session)
+        try:
+            await doors.open()
+        except OSError:
+            await session.client.close()
+            raise
+        await self._ask(session)
+        keeper = asyncio.create_task(self._keep(session), name=f"keeper {spec.person}")
+        self._entries[spec.person] = _Entry(session=session, doors=doors, keeper=keeper)
+
+    async def _remove(self, person: str) -> None:
+        entry = self._entries.pop(person)
+        entry.keeper.cancel()
+        session = entry.session
+        session.cut_reason = session.cut_reason or "it was stopped."
+        await session.close_open(ending(session))
+        await entry.doors.close()
+        await session.client.close()
+        session.budget.settle()
+
+    async def cut(self, person: str | None, reason: str) -> int:
+        """Close what is open and refuse what comes, for one person or all. Returns the websockets closed."""
+        chosen = [s for s in self.sessions if person is None or s.spec.person == person]
+        for session in chosen:
+            session.cut_reason = reason
+        closed = await asyncio.gather(*(session.close_open(ending(session)) for session in chosen))
+        for session, count in zip(chosen, closed, strict=True):
+            self._ledger.mark_cut(session.spec.person, session.stamp, reason)
+            self._reporter.report("cut", session.spec.person, reason=reason, websockets=count)
+        return sum(closed)
+
+    async def _keep(self, session: Session) -> None:
+        """Ask again three times per deadline; end what is open as soon as the person may not pass."""
+        usual = self._config.deadline_seconds / ASKS_A_DEADLINE
+        while True:
+            left = session.seconds_left()
+            await asyncio.sleep(min(usual, max(SHORTEST_PAUSE, left)) if left > 0 else usual)
+            try:
+                await self._close_if_denied(session)
+                await self._ask(session)
+                await self._close_if_denied(session)
+            except Exception as error:  # a keeper that died would keep a session open
+                self._journal.write("keeper-failed", person=session.spec.person, reason=type(error).__name__)
+
+    async def _ask(self, session: Session) -> None:
+        usual = min(ASK_SECONDS, self._config.deadline_seconds / ASKS_A_DEADLINE)
+        left = session.seconds_left()
+        asked_at = self._clocks.steady()
+        answer = await self._portal.ask(session.spec.person, within=min(usual, left) if left > 0 else usual)
+        if answer.word is Word.YES:
+            session.answered_no = False
+            session.confirmation = confirm(answer, asked_at=asked_at, deadline=self._config.deadline_seconds)
+        elif answer.word is Word.NO:
+            session.answered_no = True
+            session.confirmation = None
+
+    async def _close_if_denied(self, session: Session) -> None:
+        denial = session.denial()
+        if denial is None or not session.busy:
+            return
+        count = await session.close_open(ending(session))
+        self._reporter.report(denial.code, session.spec.person, reason=denial.message, websockets=count)
+
+    def settle(self) -> None:
+        """Write every counter."""
+        for session in self.sessions:
+            session.budget.settle()
+
+    async def close(self) -> None:
+        """End everything; the counters are exact afterwards."""
+        await asyncio.gather(*(self._remove(person) for person in list(self._entries)))
+
+
+def ending(session: Session) -> Ending:
+    """The close code and sentence for a session that may not pass."""
+    denial = session.denial()
+    sentence = denial.message if denial else "This session was ended."
+    return Ending(code=CLOSED_BY_RULE, sentence=sentence, patience=CUT_SECONDS / 2)
+
+
+def stamp_of(file: Path) -> str:
+    """Tells one writing of a session file from the next. Raises OSError."""
+    status = file.stat()
+    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
+
+
+def _reopened(session: Session, stamp: str) -> bool:
+    """True when a session was cut and its file has been written anew since."""
+    return session.cut_reason is not None and session.stamp != stamp
+
+
+SETTLE_SECONDS = 10.0
+
+
+async def settle_now_and_then(roster: Roster, journal: Journal) -> None:
+    """Write the counters every few seconds, so that a crash loses little allowance and little detail."""
+    while True:
+        await asyncio.sleep(SETTLE_SECONDS)
+        started = time.monotonic()
+        try:
+            roster.settle()
+        except SpeError as error:
+            journal.write("not-settled", reason=str(error), seconds=round(time.monotonic() - started, 3))

@@ -1,0 +1,151 @@
+"""One workspace brought in line with the record: observe, plan, act, observe again, write down.
+
+Level-triggered and repeatable: it does not matter what woke it, or where an earlier run was killed.
+"""
+
+from dataclasses import dataclass, replace
+
+from spe.domain.errors import Refused, Rejected, SpeError
+from spe.domain.ids import WorkspaceId
+from spe.domain.permit import ENDED, Permit
+from spe.domain.principal import RECONCILER
+from spe.domain.workspace import Workspace, WorkspaceContext, WorkspaceState
+from spe.ports.cluster import Observed, Step, StepKind
+from spe.reconciler.desired import Desired, desired
+from spe.reconciler.plan import in_sync, plan
+from spe.services.app import App
+
+ROUNDS = 4
+LIVE = frozenset(
+    {
+        WorkspaceState.REQUESTED,
+        WorkspaceState.PROVISIONING,
+        WorkspaceState.READY,
+        WorkspaceState.STOPPED,
+        WorkspaceState.FAILED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the record says about one workspace."""
+
+    workspace: Workspace
+    permit: Permit
+    want: Desired
+    context: WorkspaceContext
+
+
+class Reconciler:
+    """Brings workspaces in line."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def reconcile(self, workspace_id: WorkspaceId) -> bool:
+        """Bring one workspace in line. True when nothing is left to do; raises when a port is silent."""
+        facts = self._advance(self._facts(workspace_id))
+        cluster = self._app.house.ports.cluster
+        seen = cluster.observe(workspace_id)
+        failed = ""
+        for _ in range(ROUNDS):
+            steps = plan(facts.want, seen, token=self._app.house.gate_token(workspace_id))
+            if not steps:
+                break
+            failed = self._carry_out(facts, steps)
+            seen = cluster.observe(workspace_id)
+            if failed:
+                break
+        return self._conclude(facts, seen, failed)
+
+    def cut(self, workspace_id: WorkspaceId) -> None:
+        """Close the door and end the sessions now; the rest follows by `reconcile`."""
+        facts = self._facts(workspace_id)
+        if facts.want.open:
+            return
+        cluster = self._app.house.ports.cluster
+        sentence = facts.permit.reason or f"The permit is {facts.permit.state}."
+        for kind in (StepKind.CUT, StepKind.STOP_SESSIONS):
+            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=f"Your session ended. {sentence}"))
+        self._app.workspaces.end_sessions(workspace_id, f"Ended: {sentence}"[:500], by=RECONCILER)
+        self._app.secrets.revoke_all(workspace_id)
+
+    def remove_stray(self, workspace_id: WorkspaceId) -> None:
+        """Remove what is there for a workspace that the record does not know or has closed."""
+        want = Desired(workspace=workspace_id, permit="", present=False, open=False)
+        for step in plan(want, self._app.house.ports.cluster.observe(workspace_id)):
+            self._app.house.ports.cluster.apply(step)
+
+    def _facts(self, workspace_id: WorkspaceId) -> Facts:
+        house = self._app.house
+        now = house.ports.clock.now()
+        with house.ports.store.read() as uow:
+            workspace = uow.workspaces.get(workspace_id)
+            permit = uow.permits.get(workspace.permit)
+            versions = [uow.datasets.get(key) for key in sorted(permit.terms.datasets)]
+            people = [uow.people.get(p) for p in permit.terms.people]
+            context = self._app.workspaces.context(uow, permit, now)
+        active = frozenset(p.id for p in people if p.active)
+        terms = replace(permit.terms, people=permit.terms.people & active)
+        want = desired(workspace, replace(permit, terms=terms), versions, {p.id: p.name for p in people}, now=now)
+        return Facts(workspace=workspace, permit=permit, want=want, context=context)
+
+    def _advance(self, facts: Facts) -> Facts:
+        state, move = facts.workspace.state, self._app.workspaces.advance
+        if facts.permit.state in ENDED and state in LIVE:
+            move(facts.workspace.id, "close", facts.context, by=RECONCILER)
+        elif state is WorkspaceState.REQUESTED and facts.context.permit_in_force:
+            try:
+                move(facts.workspace.id, "provision", facts.context, by=RECONCILER)
+            except Refused as refusal:
+                self._app.workspaces.observe(facts.workspace, (("provisioned", False, str(refusal)),), by=RECONCILER)
+                move(facts.workspace.id, "fail", facts.context, by=RECONCILER)
+        else:
+            return facts
+        return self._facts(facts.workspace.id)
+
+    def _carry_out(self, facts: Facts, steps: tuple[Step, ...]) -> str:
+        for step in steps:
+            try:
+                if step.kind is StepKind.DATA:
+                    for exposure in step.data:
+                        self._app.datasets.verify(exposure.key, by=RECONCILER)
+                self._app.house.ports.cluster.apply(step)
+                if step.kind is StepKind.STOP_SESSIONS:
+                    self._app.workspaces.end_sessions(facts.workspace.id, step.reason, by=RECONCILER)
+            except (Rejected, Refused) as error:
+                return f"{step.kind}: {error}"
+        return ""
+
+    def _conclude(self, facts: Facts, seen: Observed, failed: str) -> bool:
+        want, spaces = facts.want, self._app.workspaces
+        secrets_gone = want.open or self._app.secrets.revoke_all(facts.workspace.id)
+        done = in_sync(want, seen) and secrets_gone
+        seal = seen.seal is not None and seen.seal.holds
+        workspace = spaces.observe(
+            facts.workspace,
+            (
+                ("network-sealed", seal, "observed from inside" if seal else "not observed"),
+                ("data-exposed", bool(seen.data), f"{len(seen.data)} dataset version(s)"),
+                ("gate-open", bool(seen.places), f"{len(seen.places)} person(s) may enter"),
+                ("in-sync", done, failed or ("as it should be" if done else "work under way")),
+            ),
+            by=RECONCILER,
+        )
+        context = replace(facts.context, in_sync=done, seal_holds=seal, anything_left=seen.anything or not secrets_gone)
+        if workspace.state is WorkspaceState.PROVISIONING and want.open and done:
+            spaces.advance(workspace.id, "confirm", context, by=RECONCILER)
+        elif workspace.state is WorkspaceState.CLOSING and done and not context.anything_left:
+            self._forget_sessions(workspace.id)
+            spaces.advance(workspace.id, "seal", context, by=RECONCILER)
+        elif failed and workspace.state is WorkspaceState.PROVISIONING:
+            spaces.advance(workspace.id, "fail", context, by=RECONCILER)
+        self._forget_sessions(workspace.id)
+        return done
+
+    def _forget_sessions(self, workspace_id: WorkspaceId) -> None:
+        try:
+            self._app.sessions.tell_hub(workspace_id)
+        except SpeError:
+            return  # the Hub learns it when it is back: the next run asks again

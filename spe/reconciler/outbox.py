@@ -1,0 +1,98 @@
+"""Owed effects, carried out from the record; each handler may be repeated at any point.
+
+Two lanes, so that a long check never delays a revocation.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from spe.domain.errors import NotFound, SpeError, Stale
+from spe.domain.ids import PermitId, RequestId, WorkspaceId
+from spe.domain.principal import RECONCILER
+from spe.reconciler.loop import Reconciler
+from spe.services.app import App
+
+log = logging.getLogger("spe.outbox")
+LONGEST_WAIT = 60.0
+
+
+class Outbox:
+    """Drains what one lane owes."""
+
+    def __init__(self, app: App, kinds: Mapping[str, Callable[[str], None]]) -> None:
+        self._app = app
+        self._kinds = kinds
+
+    def drain(self, stop: threading.Event) -> int:
+        """Carry out what is due; returns how many succeeded."""
+        store, clock = self._app.house.ports.store, self._app.house.ports.clock
+        with store.read() as uow:
+            due = [i for i in uow.outbox.due(clock.now(), limit=500) if i.kind in self._kinds]
+        done = 0
+        for intent in due:
+            if stop.is_set():
+                break
+            try:
+                self._kinds[intent.kind](intent.subject)
+            except Stale:
+                continue  # somebody else moved it; look again in the next round
+            except NotFound as error:
+                log.warning("%s %s: %s", intent.kind, intent.subject, error)
+            except SpeError as error:
+                wait = min(LONGEST_WAIT, 0.5 * 2 ** min(intent.attempts, 7))
+                log.warning("%s %s: %s; again in %.0f s", intent.kind, intent.subject, error, wait)
+                with store.begin() as uow:
+                    uow.outbox.again(intent, clock.now() + timedelta(seconds=wait), str(error)[:500])
+                continue
+            with store.begin() as uow:
+                uow.outbox.done(intent, clock.now())
+            done += 1
+        return done
+
+
+def quick(app: App) -> dict[str, Callable[[str], None]]:
+    """What must happen at once: cut, workspaces."""
+    reconciler = Reconciler(app)
+
+    def make_workspace(permit: str) -> None:
+        app.workspaces.ensure(PermitId(permit), by=RECONCILER)
+
+    def for_each(permit: str, act: Callable[[WorkspaceId], object]) -> None:
+        with app.house.ports.store.read() as uow:
+            spaces = [w.id for w in uow.workspaces.select(permit=permit) if w.state != "closed"]
+        for workspace in spaces:
+            act(workspace)
+
+    return {
+        "permit:workspace": make_workspace,
+        "permit:cut": lambda permit: for_each(permit, reconciler.cut),
+        "permit:reconcile": lambda permit: for_each(permit, reconciler.reconcile),
+        "workspace:cut": lambda workspace: reconciler.cut(WorkspaceId(workspace)),
+        "workspace:reconcile": lambda workspace: _reconcile(reconciler, WorkspaceId(workspace)),
+    }
+
+
+def slow(app: App) -> dict[str, Callable[[str], None]]:
+    """What may take its time: checks, copies, messages."""
+    return {
+        "egress:check": lambda request: app.checks.run(RequestId(request)),
+        "egress:release": lambda request: app.releases.begin(RequestId(request)),
+        "egress:copy": lambda request: app.releases.finish(RequestId(request)),
+        "egress:notify": lambda request: notify(app, RequestId(request)),
+        "egress:recall": lambda request: notify(app, RequestId(request)),
+    }
+
+
+def notify(app: App, request_id: RequestId) -> None:
+    """Tell the author where the request stands; ids and states only (security note T36)."""
+    with app.house.ports.store.read() as uow:
+        request = uow.egress.get(request_id)
+    app.house.ports.notifier.tell(
+        request.author, f"Egress request {request.id}", f"Your egress request {request.id} is now {request.state}."
+    )
+
+
+def _reconcile(reconciler: Reconciler, workspace: WorkspaceId) -> None:
+    reconciler.reconcile(workspace)

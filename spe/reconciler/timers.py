@@ -1,0 +1,66 @@
+"""What happens because time passes: expiry, closing, drift, strays, held releases, checkpoints."""
+
+from datetime import timedelta
+
+from spe.domain.egress import EgressState
+from spe.domain.permit import PermitState
+from spe.domain.principal import TIMERS
+from spe.domain.workspace import WorkspaceState
+from spe.reconciler.loop import Reconciler
+from spe.services.app import App
+
+
+class Timers:
+    """Ticks of different length over one app."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._reconciler = Reconciler(app)
+
+    def second(self) -> None:
+        """Each second: permits that reached their end, or begin now."""
+        self._app.permits.tick(by=TIMERS)
+
+    def minute(self) -> None:
+        """Each minute: drift, strays, held releases, a checkpoint."""
+        self.owe_reconciliation()
+        self.sweep()
+        self.owe_releases()
+        self._app.audit.seal_if_grown()
+
+    def owe_reconciliation(self) -> None:
+        """Every open workspace is looked at again, so that drift is found without an event."""
+        house = self._app.house
+        now = house.ports.clock.now()
+        with house.ports.store.begin() as uow:
+            with_space = set()
+            for workspace in uow.workspaces.select():
+                if workspace.state is not WorkspaceState.CLOSED:
+                    with_space.add(workspace.permit)
+                    uow.outbox.put("workspace:reconcile", workspace.id, now)
+            for permit in uow.permits.select(state=PermitState.ACTIVE):
+                if permit.id not in with_space:
+                    uow.outbox.put("permit:workspace", permit.id, now)
+
+    def sweep(self) -> None:
+        """Remove what belongs to no open workspace."""
+        house = self._app.house
+        with house.ports.store.read() as uow:
+            known = {w.id for w in uow.workspaces.select() if w.state is not WorkspaceState.CLOSED}
+        for workspace in house.ports.cluster.owned():
+            if workspace not in known:
+                self._reconciler.remove_stray(workspace)
+
+    def owe_releases(self) -> None:
+        """Requests in the middle of something are owed their next step again, whatever was lost."""
+        house = self._app.house
+        now = house.ports.clock.now()
+        owed = {
+            EgressState.SUBMITTED: "egress:check",
+            EgressState.CHECKING: "egress:check",
+            EgressState.APPROVED: "egress:release",
+            EgressState.RELEASING: "egress:copy",
+        }
+        with house.ports.store.begin() as uow:
+            for request in uow.egress.select(state=tuple(owed)):
+                uow.outbox.put(owed[request.state], request.id, now + timedelta(seconds=0))

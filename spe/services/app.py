@@ -1,0 +1,59 @@
+"""The use cases bound together: what every door (pages, API, command line, loops) is handed."""
+
+from dataclasses import dataclass
+
+from spe.domain.keys import Verify
+from spe.services.audit import AuditService
+from spe.services.checks import CheckService
+from spe.services.context import House
+from spe.services.datasets import DatasetService
+from spe.services.egress import EgressService
+from spe.services.oauth import Client, OAuthService
+from spe.services.people import PeopleService
+from spe.services.permits import PermitService
+from spe.services.releases import ReleaseService
+from spe.services.reviews import ReviewService
+from spe.services.secrets import SecretService
+from spe.services.sessions import SessionService
+from spe.services.workspaces import WorkspaceService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """All services over one house."""
+
+    house: House
+    people: PeopleService
+    permits: PermitService
+    datasets: DatasetService
+    workspaces: WorkspaceService
+    sessions: SessionService
+    secrets: SecretService
+    egress: EgressService
+    checks: CheckService
+    reviews: ReviewService
+    releases: ReleaseService
+    audit: AuditService
+    oauth: OAuthService
+
+    @classmethod
+    def over(cls, house: House, *, client: Client, verify: Verify) -> "App":
+        """Bind the services to a house."""
+        egress = EgressService(house)
+        sessions = SessionService(house)
+        audit = AuditService(house, verify)
+        return cls(
+            house=house,
+            people=PeopleService(house),
+            permits=PermitService(house),
+            datasets=DatasetService(house),
+            workspaces=WorkspaceService(house),
+            sessions=sessions,
+            secrets=SecretService(house),
+            egress=egress,
+            checks=CheckService(house, egress),
+            reviews=ReviewService(house, egress),
+            releases=ReleaseService(house, egress, audit),
+            audit=audit,
+            oauth=OAuthService(house, sessions, client),
+        )

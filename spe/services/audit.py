@@ -1,0 +1,119 @@
+"""The audit log as people use it: read, seal, verify, export; the keys with which outsiders check."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+
+from spe.domain.audit import AuditEntry, Problem, verify_log
+from spe.domain.canonical import moment_text
+from spe.domain.checkpoint import Checkpoint, sign_checkpoint
+from spe.domain.keys import TrustedKeys, Verify
+from spe.domain.merkle import inclusion_proof
+from spe.domain.principal import Permission, Principal
+from spe.ports.secrets import KeyName
+from spe.ports.store import UnitOfWork
+from spe.services.context import House
+from spe.services.journal import record
+from spe.services.transact import demand
+
+READING = """This is an audit pack: entries.jsonl holds one canonical entry a line, checkpoints.txt the signed
+tree heads, keys.json the public keys, entries.index the place of each entry in the log.
+Check it with `spe audit verify --pack FILE`, without network and without the server.
+"""
+
+
+class AuditService:
+    """Reads, seals and verifies the log."""
+
+    def __init__(self, house: House, verify: Verify) -> None:
+        self._house = house
+        self._verify = verify
+
+    def entries(
+        self,
+        *,
+        subject: str = "",
+        event: str = "",
+        person: str = "",
+        before: int | None = None,
+        limit: int = 100,
+        by: Principal,
+    ) -> tuple[AuditEntry, ...]:
+        """Entries, newest first."""
+        demand(by, Permission.AUDIT_READ)
+        with self._house.ports.store.read() as uow:
+            return uow.audit.select(subject=subject, event=event, person=person, before=before, limit=min(limit, 500))
+
+    def keys(self) -> TrustedKeys:
+        """The public keys; anybody may have them."""
+        secrets = self._house.ports.secrets
+        return TrustedKeys(
+            origin=self._house.origin,
+            release=(secrets.public_key(KeyName.RELEASE),),
+            log=(secrets.public_key(KeyName.LOG),),
+        )
+
+    def seal(self, uow: UnitOfWork) -> tuple[bytes, Checkpoint]:
+        """Sign the head of the log as it stands in this transaction, and keep the note."""
+        now = self._house.ports.clock.now()
+        head = Checkpoint(origin=self._house.origin, size=uow.audit.size, root=uow.audit.root())
+        public = self._house.ports.secrets.public_key(KeyName.LOG)
+        note = sign_checkpoint(head, public, lambda text: self._house.ports.secrets.sign(KeyName.LOG, text).value)
+        uow.audit.add_checkpoint(head, note.decode(), now)
+        return note, head
+
+    def seal_if_grown(self) -> bool:
+        """Seal when entries came since the last checkpoint. True when it did."""
+        with self._house.ports.store.read() as uow:
+            heads = uow.audit.checkpoints()
+            if heads and heads[-1][0].size == uow.audit.size:
+                return False
+        with self._house.ports.store.begin() as uow:
+            self.seal(uow)
+        return True
+
+    def inclusion(self, uow: UnitOfWork, index: int) -> tuple[bytes, ...]:
+        """The inclusion path of one entry under the head of this transaction."""
+        return inclusion_proof(index, uow.audit.size, uow.audit.node)
+
+    def verify(self, *, seen: Checkpoint | None = None, by: Principal) -> tuple[int, tuple[Problem, ...]]:
+        """Recompute the whole log: (entries, problems). The last entries are sealed first."""
+        demand(by, Permission.AUDIT_READ)
+        self.seal_if_grown()
+        keys = self.keys()
+        with self._house.ports.store.read() as uow:
+            size = uow.audit.size
+            notes = [note.encode() for _, note in uow.audit.checkpoints()]
+            problems = verify_log(
+                (data for _, data in uow.audit.raw()),
+                notes,
+                origin=keys.origin,
+                publics=keys.log,
+                verify=self._verify,
+                seen=seen,
+            )
+        return size, problems
+
+    def export(self, *, subject: str = "", by: Principal) -> bytes:
+        """An audit pack (ZIP) of the whole log, or of one object's entries with their places; audited itself."""
+        demand(by, Permission.AUDIT_READ)
+        now = self._house.ports.clock.now()
+        with self._house.ports.store.begin() as uow:
+            record(uow, event="audit.exported", kind="audit", subject=subject or "log", now=now, by=by)
+            self.seal(uow)
+        buffer = io.BytesIO()
+        with self._house.ports.store.read() as uow, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as pack:
+            chosen = list(self._chosen(uow, subject))
+            pack.writestr("README.txt", READING)
+            pack.writestr("entries.jsonl", b"".join(data + b"\n" for _, data in chosen))
+            pack.writestr("entries.index", json.dumps([index for index, _ in chosen]))
+            pack.writestr("checkpoints.txt", "\n".join(note for _, note in uow.audit.checkpoints()))
+            pack.writestr("keys.json", self.keys().data())
+            pack.writestr("made.txt", moment_text(now) + "\n")
+        return buffer.getvalue()
+
+    def _chosen(self, uow: UnitOfWork, subject: str) -> Iterator[tuple[int, bytes]]:
+        for index, data in uow.audit.raw():
+            if not subject or subject.encode() in data:
+                yield index, data

@@ -1,0 +1,91 @@
+"""Secrets for notebooks: stored by operators, named in a permit, leased for minutes, every read audited.
+
+Values pass through and are never kept, shown or logged here.
+"""
+
+from datetime import timedelta
+
+from spe.domain.errors import Denial, NotFound, Refused
+from spe.domain.ids import PersonId, WorkspaceId
+from spe.domain.principal import RECONCILER, Permission, Principal
+from spe.ports.secrets import Lease, SecretValue
+from spe.services.context import House
+from spe.services.journal import record
+from spe.services.transact import demand
+
+
+class SecretService:
+    """Stores, leases and revokes."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def put(self, name: str, value: str, *, by: Principal) -> None:
+        """Store a secret under a name that permits can list. Overwrites; the act is audited, the value never."""
+        demand(by, Permission.SECRET_STORE)
+        self._house.ports.secrets.put(name, SecretValue(value))
+        with self._house.ports.store.begin() as uow:
+            record(uow, event="secret.stored", kind="secret", subject=name, now=self._house.ports.clock.now(), by=by)
+
+    def names(self, *, by: Principal) -> tuple[str, ...]:
+        """The names that permits may list."""
+        demand(by, Permission.PERMIT_READ)
+        return tuple(self._house.ports.secrets.names())
+
+    def lease(self, workspace: WorkspaceId, name: str, *, person: Principal) -> Lease:
+        """A short lease for somebody inside the workspace; only names the permit lists."""
+        demand(person, Permission.SECRET_LEASE)
+        now = self._house.ports.clock.now()
+        with self._house.ports.store.begin() as uow:
+            space = uow.workspaces.find(workspace)
+            permit = uow.permits.find(space.permit) if space else None
+            if permit is None or not permit.names(person.person):
+                raise NotFound("There is no such workspace for you.")
+            if not permit.in_force(now):
+                raise Refused(
+                    [Denial(code="permit-not-active", message="The permit is not active; no secret is lent.")]
+                )
+            if name not in permit.terms.secrets:
+                listed = ", ".join(sorted(permit.terms.secrets)) or "none"
+                raise Refused(
+                    [Denial(code="not-listed", message=f"The permit does not list this secret (it lists: {listed}).")]
+                )
+            life = timedelta(minutes=self._house.policies().rules.secret_minutes)
+            lease = self._house.ports.secrets.lease(
+                workspace, permit.id, name, ttl=min(life, permit.terms.ends - now), holder=person.person
+            )
+            record(
+                uow,
+                event="secret.leased",
+                kind="workspace",
+                subject=workspace,
+                now=now,
+                by=person,
+                facts={"secret": name, "lease": lease.id},
+            )
+            return lease
+
+    def revoke_all(self, workspace: WorkspaceId, *, by: Principal = RECONCILER) -> bool:
+        """End every lease of the workspace and confirm it. True when nothing is left."""
+        ended = self._house.ports.secrets.revoke_all(workspace)
+        confirmed = self._house.ports.secrets.confirm_revoked(workspace)
+        if ended:
+            with self._house.ports.store.begin() as uow:
+                record(
+                    uow,
+                    event="secret.revoked",
+                    kind="workspace",
+                    subject=workspace,
+                    now=self._house.ports.clock.now(),
+                    by=by,
+                    facts={"leases": ended, "confirmed": confirmed},
+                )
+        return confirmed
+
+    def held(self, workspace: WorkspaceId, *, by: Principal) -> tuple[tuple[str, PersonId, str], ...]:
+        """(name, holder, end) of live leases, for pages; no values."""
+        demand(by, Permission.WORKSPACE_READ)
+        return tuple(
+            (lease.name, PersonId(lease.holder), lease.expires.isoformat())
+            for lease in self._house.ports.secrets.leases(workspace)
+        )

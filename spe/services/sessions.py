@@ -1,0 +1,220 @@
+"""Notebook sessions: people start and stop them here; the Hub and its spawner only carry it out.
+
+The same question, who may enter, is asked at the button, when the Hub asks before a spawn, when the
+spawner asks for a sandbox, and by the gate while the session lives.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from spe.domain.entry import EntryContext, denials_to_enter
+from spe.domain.errors import Denial, NotFound, Refused, SpeError
+from spe.domain.ids import PersonId, WorkspaceId
+from spe.domain.permit import Permit
+from spe.domain.principal import GATE, RECONCILER, Permission, Principal
+from spe.domain.workspace import Session, SessionState
+from spe.ports.hub import Progress
+from spe.ports.sandbox import Running
+from spe.ports.store import UnitOfWork
+from spe.services.context import House
+from spe.services.journal import record
+from spe.services.transact import demand
+
+LIVE = ("starting", "running")
+
+
+class SessionService:
+    """Starts, stops and watches sessions."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def denials(self, workspace: WorkspaceId, person: PersonId) -> tuple[Denial, ...]:
+        """Why this person may not enter this workspace now."""
+        with self._house.ports.store.read() as uow:
+            return denials_to_enter(self._context(uow, workspace, person))
+
+    def start(self, workspace: WorkspaceId, *, by: Principal) -> Session:
+        """Ask the Hub to start the person's notebook. Returns at once; `progress` tells how it goes."""
+        demand(by, Permission.SESSION_START)
+        now = self._now()
+        with self._house.ports.store.begin() as uow:
+            denials = denials_to_enter(self._context(uow, workspace, by.person))
+            if denials:
+                raise Refused(denials)
+            session = self._write(uow, workspace, by.person, SessionState.STARTING, "The notebook is starting.", now)
+            record(uow, event="session.requested", kind="workspace", subject=workspace, now=now, by=by)
+        try:
+            self._house.ports.hub.ensure_person(by.person)
+            self._house.ports.hub.start(workspace, by.person)
+        except SpeError as error:
+            self._note(workspace, by.person, SessionState.FAILED, str(error))
+            raise
+        return session
+
+    def progress(self, workspace: WorkspaceId, *, by: Principal) -> Iterator[Progress]:
+        """How the start goes, until it is ready or failed."""
+        for step in self._house.ports.hub.progress(workspace, by.person):
+            if step.ready or step.failed:
+                state = SessionState.RUNNING if step.ready else SessionState.FAILED
+                self._note(workspace, by.person, state, step.message)
+            yield step
+
+    def stop(self, workspace: WorkspaceId, *, by: Principal) -> None:
+        """End one's own session; fine when there is none."""
+        self._end(workspace, by.person, "Stopped by its owner.", by=by)
+
+    def mine(self, workspace: WorkspaceId, *, by: Principal) -> Session | None:
+        """One's own session in the workspace, if there ever was one."""
+        with self._house.ports.store.read() as uow:
+            return uow.sessions.find((workspace, by.person))
+
+    def entitled_anywhere(self, person: PersonId) -> bool:
+        """Whether the person may enter at least one workspace: the Hub asks this."""
+        with self._house.ports.store.read() as uow:
+            if uow.people.find(person) is None:
+                return False
+            return any(
+                not denials_to_enter(self._context(uow, w.id, person)) for w in uow.workspaces.select(state="ready")
+            )
+
+    def entitled_until(self, workspace: WorkspaceId, person: PersonId) -> datetime | None:
+        """Until when the person may be in the workspace; None when they may not. The gate asks this."""
+        with self._house.ports.store.read() as uow:
+            context = self._context(uow, workspace, person)
+            if denials_to_enter(context):
+                return None
+            return min(context.permit.terms.ends, context.now + self.longest)
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a session may last at most."""
+        return timedelta(hours=self._house.policies().rules.session_hours)
+
+    def launch(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
+        """Start the sandbox for the Hub's spawner; only for a start that was asked for here (T79)."""
+        with self._house.ports.store.read() as uow:
+            denials = list(denials_to_enter(self._context(uow, workspace, person)))
+            session = uow.sessions.find((workspace, person))
+            if session is None or session.state not in LIVE:
+                denials.append(Denial(code="not-requested", message="Start the session from the portal."))
+        if denials:
+            raise Refused(denials)
+        url = self._house.ports.sandboxes.start(workspace, person, environment=environment, base_url=base_url)
+        late = self.denials(workspace, person)
+        if late:
+            self._house.ports.sandboxes.stop(workspace, person)
+            raise Refused(late)
+        self._note(workspace, person, SessionState.RUNNING, "The notebook runs.")
+        return url
+
+    def poll(self, workspace: WorkspaceId, person: PersonId) -> Running:
+        """Whether the sandbox runs, for the Hub's spawner."""
+        state = self._house.ports.sandboxes.poll(workspace, person)
+        if not state.running:
+            self._ended(workspace, person)
+        return state
+
+    def halt(self, workspace: WorkspaceId, person: PersonId) -> None:
+        """End the sandbox, for the Hub's spawner."""
+        self._house.ports.sandboxes.stop(workspace, person)
+        self._ended(workspace, person)
+
+    def gate_event(
+        self, workspace: WorkspaceId, person: PersonId | None, event: str, facts: Mapping[str, str | int]
+    ) -> None:
+        """Write down what the gate reports: a budget that is spent, a cut, refused requests."""
+        now = self._now()
+        with self._house.ports.store.begin() as uow:
+            uow.workspaces.get(workspace)
+            record(
+                uow,
+                event=f"gate.{event}",
+                kind="workspace",
+                subject=workspace,
+                now=now,
+                by=GATE,
+                facts={**facts, **({"person": person} if person else {})},
+            )
+
+    def tell_hub(self, workspace: WorkspaceId) -> None:
+        """Remove the Hub's servers of sessions that have ended; the Hub being down is not an obstacle."""
+        for server in self._house.ports.hub.running():
+            if server.workspace == workspace:
+                with self._house.ports.store.read() as uow:
+                    session = uow.sessions.find((workspace, server.person))
+                if session is None or session.state not in LIVE:
+                    self._house.ports.hub.stop(workspace, server.person)
+
+    def _end(self, workspace: WorkspaceId, person: PersonId, message: str, *, by: Principal) -> None:
+        now = self._now()
+        with self._house.ports.store.begin() as uow:
+            session = uow.sessions.find((workspace, person))
+            if session is None:
+                raise NotFound("You have no session in this workspace.")
+            if session.state in LIVE:
+                uow.sessions.save(replace(session, state=SessionState.STOPPED, message=message, since=now))
+                record(uow, event="session.stopped", kind="workspace", subject=workspace, now=now, by=by)
+        self._house.ports.sandboxes.stop(workspace, person)
+        self._house.ports.hub.stop(workspace, person)
+
+    def _ended(self, workspace: WorkspaceId, person: PersonId) -> None:
+        with self._house.ports.store.read() as uow:
+            session = uow.sessions.find((workspace, person))
+        if session is not None and session.state is SessionState.RUNNING:
+            self._note(workspace, person, SessionState.STOPPED, "The notebook has ended.")
+
+    def _note(self, workspace: WorkspaceId, person: PersonId, state: SessionState, message: str) -> None:
+        now = self._now()
+        with self._house.ports.store.begin() as uow:
+            session = uow.sessions.find((workspace, person))
+            if session is not None and session.state is not state and session.state in LIVE:
+                uow.sessions.save(replace(session, state=state, message=message[:500], since=now))
+                record(
+                    uow,
+                    event=f"session.{state}",
+                    kind="workspace",
+                    subject=workspace,
+                    now=now,
+                    by=RECONCILER,
+                    facts={"person": person},
+                )
+
+    def _write(
+        self,
+        uow: UnitOfWork,
+        workspace: WorkspaceId,
+        person: PersonId,
+        state: SessionState,
+        message: str,
+        now: datetime,
+    ) -> Session:
+        old = uow.sessions.find((workspace, person))
+        if old is None:
+            session = Session(workspace=workspace, person=person, state=state, message=message, since=now)
+            uow.sessions.add(session)
+            return session
+        if old.state in LIVE:
+            return old
+        return uow.sessions.save(replace(old, state=state, message=message, since=now))
+
+    def _context(self, uow: UnitOfWork, workspace_id: WorkspaceId, person_id: PersonId) -> EntryContext:
+        workspace = uow.workspaces.find(workspace_id)
+        person = uow.people.find(person_id)
+        if workspace is None or person is None:
+            raise NotFound("There is no such workspace for you.")
+        permit: Permit = uow.permits.get(workspace.permit)
+        rules = self._house.policies().rules
+        return EntryContext(
+            now=self._now(),
+            person=person,
+            permit=permit,
+            workspace=workspace,
+            acceptance=uow.accepted(person_id, permit.id),
+            terms_version=rules.terms_version,
+            training_required=rules.training_required,
+        )
+
+    def _now(self) -> datetime:
+        return self._house.ports.clock.now()
