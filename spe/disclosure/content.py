@@ -16,10 +16,11 @@ from spe.domain.verdict import Place, Severity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """What a check saw: a sentence, where, and a severity only when it differs from the policy's."""
+    """What a check saw: a sentence, where, and path and severity only when they are not the obvious ones."""
 
     text: str
     place: Place = Place()
+    path: str | None = None
     severity: Severity | None = None
 
 

@@ -191,6 +191,7 @@ def verify_log(
     verify: Verify,
     seen: Checkpoint | None = None,
     unsealed_allowed: int = 0,
+    read_entries: bool = True,
 ) -> tuple[Problem, ...]:
     """Recompute a whole log; empty when every entry is the one that was signed for.
 
@@ -200,15 +201,16 @@ def verify_log(
     checkpoints are missing together. The last `unsealed_allowed` entries may still wait for a
     checkpoint; all others must lie under one, since nothing vouches for them otherwise.
 
-    Tree heads bind every byte, position and the number of entries; reading each entry tells, beyond
-    that, where a damage lies.
+    Tree heads bind every byte, every position and the number of entries. Reading each entry as well
+    tells where a damage lies and whether the writer kept to the form; without `read_entries` a log is
+    judged some ten times faster, and a damage is placed between two checkpoints only.
     """
     heads, problems = _open_all(checkpoints, origin, publics, verify)
     if seen is not None and seen.origin != origin:
         problems.append(Problem(code="foreign-checkpoint", message="The checkpoint kept outside is of another log."))
         seen = None
     watched = heads if seen is None else [*heads, seen]
-    roots, size, found = _recompute(entries, {head.size for head in watched})
+    roots, size, found = _recompute(entries, {head.size for head in watched}, read_entries)
     problems += found
     problems += _compare(heads, roots, size)
     if seen is not None:
@@ -239,12 +241,15 @@ def _open_all(
     return heads, problems
 
 
-def _recompute(entries: Iterable[bytes], sizes: set[int]) -> tuple[dict[int, bytes], int, list[Problem]]:
+def _recompute(
+    entries: Iterable[bytes], sizes: set[int], read_entries: bool
+) -> tuple[dict[int, bytes], int, list[Problem]]:
     """Roots at the sizes asked for, the number of entries, and what is wrong with single entries."""
     frontier, problems = Frontier(), list[Problem]()
     roots = {0: frontier.root()}
     for position, data in enumerate(entries):
-        problems += _problems_of(position, data)
+        if read_entries:
+            problems += _problems_of(position, data)
         frontier, _ = frontier.append(leaf_hash(data))
         if frontier.size in sizes:
             roots[frontier.size] = frontier.root()

@@ -18,6 +18,7 @@ from spe.domain.errors import Invalid
 
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _LARGEST_NUMBER = 2**53 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -27,8 +28,7 @@ HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of `value`; `Invalid` when it holds something without an exact spelling here."""
     try:
-        text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return text.encode()
+        return _WRITER.encode(_plain(value)).encode()
     except UnicodeEncodeError:
         _refuse("Text holds half of a surrogate pair, which is no character.")
     except RecursionError:
@@ -153,17 +153,29 @@ class Reader:
 
 
 def _plain(value: Json) -> Json:
-    if value is None or isinstance(value, str | bool):
+    kind = type(value)
+    if value is None or kind is str or kind is bool:  # the common cases first: each audited act passes here
         return value
     if isinstance(value, int):
         return value if abs(value) <= _LARGEST_NUMBER else _refuse("A whole number is 2**53 or larger.")
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) and key.isascii() for key in value):
-            _refuse("A key is not plain ASCII text.")
-        return {key: _plain(item) for key, item in value.items()}
+    if kind is dict or isinstance(value, Mapping):
+        return _plain_object(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return value
     return _refuse("It holds something other than text, whole numbers, true, false, null, lists and objects.")
+
+
+def _plain_object(value: Json) -> Json:
+    assert isinstance(value, Mapping)
+    try:
+        ascii_only = "".join(value).isascii()
+    except TypeError:
+        ascii_only = False
+    if not ascii_only:
+        _refuse("A key is not plain ASCII text.")
+    return {key: _plain(item) for key, item in value.items()}
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

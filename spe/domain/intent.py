@@ -10,7 +10,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One owed effect: its kind, the subject's id, and when to try (again)."""
+    """One owed effect: its kind, the subject's id, and when to try (again).
+
+    `generation` rises each time the effect is put again while it is still owed.
+    """
 
     id: int
     kind: str
@@ -19,6 +22,7 @@ class Intent:
     attempts: int = 0
     last_error: str = ""
     done_at: datetime | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

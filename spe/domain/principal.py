@@ -86,3 +86,8 @@ CHECKS = _system("checks", Permission.EGRESS_CHECK)
 RELEASER = _system("releaser", Permission.EGRESS_RELEASE)
 GATE = _system("gate", Permission.WORKSPACE_READ)
 SYSTEM_PRINCIPALS = (RECONCILER, TIMERS, CHECKS, RELEASER, GATE)
+
+
+def founder() -> Principal:
+    """The environment itself while it is set up: it registers the first operator and nothing else."""
+    return _system("founder", Permission.PEOPLE_MANAGE, Permission.PEOPLE_READ)

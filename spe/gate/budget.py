@@ -99,6 +99,12 @@ class Budget:
         self._settled = False
         return True
 
+    def exhaust(self) -> None:
+        """Close the day: a connection was cut because its next message did not fit, so that opening it again and
+        again does not end in the same cut. The rest is charged as what it is.
+        """
+        self.spend("budget", "cut-off", self.remaining)
+
     def settle(self) -> None:
         """Write the exact figures; called now and then and at the end."""
         if not self._settled:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from spe.domain.errors import Denial, Refused, SpeError
 from spe.gate import assets, headers, rules
@@ -24,6 +24,7 @@ from spe.gate.target import Target, parse_target
 from spe.gate.websocket import bridge
 
 NO_SESSION = Denial(code="no-session", message="No session is running at this address.")
+OLD = Denial(code="malformed", message="This workspace speaks HTTP/1.1 only.")
 NO_FILE = Denial(code="no-file", message="The notebook interface has no such file.")
 EVENTS = {
     "over-budget": "budget-exceeded",
@@ -58,6 +59,7 @@ class FrontDoor:
         session: Session | None = None
         target = parse_target(request.raw_path)
         try:
+            _raise(None if request.version == HttpVersion11 else OLD)
             accepted = _accepted(target)
             session = self._roster.by_path(accepted.path)
             return await self._admit(request, accepted, session)

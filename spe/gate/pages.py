@@ -13,6 +13,8 @@ from aiohttp import web
 from spe.domain.errors import Denial
 from spe.gate.headers import NO_STORE, own_headers
 
+FILES_LEAVE = "Files leave through an egress request: run `spe egress submit` or open the portal."
+CLOSED = ("way-out", "not-listed", "method", "secret-query", "range", "odd-path", "odd-query")
 REMEDIES: Mapping[str, str] = {
     "over-budget": "The allowance starts anew at 00:00 UTC. Work inside the workspace goes on; results leave "
     "through an egress request: run `spe egress submit` or open the portal.",
@@ -26,6 +28,7 @@ REMEDIES: Mapping[str, str] = {
     "not-entitled": "Open the portal: your workspace's page says what is missing.",
     "notebook-silent": "Wait a moment and load the page again; if it stays, stop and start the session in the portal.",
     "notebook-odd": "Stop and start the session in the portal.",
+    **dict.fromkeys(CLOSED, FILES_LEAVE),
 }
 USUAL_REMEDY = "If you need this, ask the operator of the environment or open the portal."
 STATUS: Mapping[str, int] = {
@@ -33,6 +36,7 @@ STATUS: Mapping[str, int] = {
     "saved-over-budget": 429,
     "answer-too-large": 403,
     "no-session": 404,
+    "no-file": 404,
     "notebook-silent": 502,
     "notebook-odd": 502,
     "unavailable": 503,

@@ -91,8 +91,6 @@ ASKED_AT_START = re.compile(
     r"api/nbconvert|lsp/status|api/terminals|api/status|lab/api/(?:news|update|extensions|listings).*"
 )
 
-FILES_LEAVE = "Files leave through an egress request: run `spe egress submit` or open the portal."
-
 
 def classify(method: str, path: str, *, terminals: bool) -> Route | Denial:
     """The route of `path` (relative to the session's base URL, no leading slash), or why it is closed."""
@@ -110,12 +108,12 @@ def classify(method: str, path: str, *, terminals: bool) -> Route | Denial:
 
 def _denial(method: str, path: str, known: set[str]) -> Denial:
     if known:
-        return Denial(code="method", message=f"{_short(method)} is not allowed here. {FILES_LEAVE}")
+        return Denial(code="method", message=f"{_short(method)} is not allowed here.")
     if WAYS_OUT.fullmatch(path):
-        return Denial(code="way-out", message=f"Downloads and conversions are closed in this workspace. {FILES_LEAVE}")
+        return Denial(code="way-out", message="Downloads and conversions are closed in this workspace.")
     if TERMINALS.fullmatch(path):
         return Denial(code="terminals", message="Terminals are not part of this permit. Use a notebook instead.")
-    return Denial(code="not-listed", message=f"This address is not open in this workspace. {FILES_LEAVE}")
+    return Denial(code="not-listed", message="This address is not open in this workspace.")
 
 
 def is_expected(path: str) -> bool:

@@ -240,7 +240,7 @@ class SocketLink:
         if message.size > self._session.spec.message_bytes:
             return self._stop(TOO_LARGE, "message-too-large", message.kind)
         if not self._session.budget.spend(message.channel, message.kind, message.size + FRAME_COST):
-            return self._stop(OVER_BUDGET, "budget-exceeded", "day")
+            return self._over()
         await self._browser.send_bytes(frame.data)
         return None
 
@@ -249,7 +249,7 @@ class SocketLink:
             return self._stop(NOT_ALLOWED, "message-refused", "binary")
         size = len(frame.data.encode())
         if not self._session.budget.spend(self._protocol.channel, "text", size + FRAME_COST):
-            return self._stop(OVER_BUDGET, "budget-exceeded", "day")
+            return self._over()
         await self._browser.send_str(frame.data)
         return None
 
@@ -295,6 +295,11 @@ class SocketLink:
         sentence = self._talk.first_refusal(family) if direction is Direction.OUT else None
         if sentence:
             await self._browser.send_bytes(self._talk.notice(sentence))
+
+    def _over(self) -> Ending:
+        ending = self._stop(OVER_BUDGET, "budget-exceeded", "day")
+        self._session.budget.exhaust()
+        return ending
 
     def _stop(self, code: int, event: str, what: str) -> Ending:
         spec = self._session.spec

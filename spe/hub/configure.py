@@ -46,8 +46,8 @@ def _addresses(c: Any, settings: HubSettings) -> None:
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = settings.proxy_api_url
     c.ConfigurableHTTPProxy.auth_token = settings.proxy_auth_token
-    # A proxy that was restarted has no routes; this is how long it stays without.
-    c.JupyterHub.proxy_check_interval = 5
+    # A restarted proxy has no routes; the Hub puts them back when it next reads the routes' activity.
+    c.JupyterHub.last_activity_interval = settings.route_check_seconds
 
 
 def _state(c: Any, settings: HubSettings) -> None:
@@ -61,6 +61,7 @@ def _state(c: Any, settings: HubSettings) -> None:
 
 def _pages(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.template_paths = [str(TEMPLATES)]
+    # The Hub calls `refusals` with the user of the page it renders.
     c.JupyterHub.template_vars = {"portal_url": settings.portal_url, "refusals": refusals}
     # The start answers at once; who asked follows the progress, in which a refusal has its sentence.
     c.JupyterHub.tornado_settings = {"headers": HEADERS, "slow_spawn_timeout": 0}
@@ -110,12 +111,10 @@ def _sessions(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.spawner_class = PortalSpawner
     c.PortalSpawner.portal_socket = settings.portal_socket
     c.PortalSpawner.portal_token_file = settings.portal_token_file
-    c.PortalSpawner.notebook_socket = settings.notebook_socket
     c.Spawner.hub_connect_url = settings.notebook_hub_url
-    c.Spawner.args = [f"--HubOAuth.cache_max_age={settings.notebook_cache_seconds}"]
     c.Spawner.start_timeout = settings.start_seconds
     c.Spawner.http_timeout = settings.start_seconds
-    c.Spawner.poll_interval = 5
+    c.Spawner.poll_interval = settings.poll_seconds
     c.Spawner.default_url = "/lab"
     # Nothing of the Hub's own environment goes into a session.
     c.Spawner.env_keep = []

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 _KEY_DIGITS = 64
-# An empty socket means that notebooks listen on a port, as they do in pods.
-_MAY_BE_EMPTY = frozenset({"notebook_socket"})
 # Zero would switch the question "may this person still enter?" off (the Hub reads it so), hours would too.
 _RANGES = {
     "refresh_seconds": (1, 60),
-    "notebook_cache_seconds": (1, 60),
+    "poll_seconds": (1, 60),
+    "route_check_seconds": (1, 300),
     "start_seconds": (5, 600),
     "sessions_per_person": (1, 1000),
     "concurrent_starts": (1, 1000),
@@ -35,7 +34,7 @@ class HubSettings:
     """Everything the Hub's configuration depends on. URLs carry no trailing slash; times are seconds.
 
     `hub_token` is what the portal shows the Hub; the file `portal_token_file` holds what the Hub shows the
-    portal. `notebook_hub_url` and `notebook_socket` are addresses as seen from inside a session.
+    portal. `notebook_hub_url` is the Hub's address as seen from inside a session.
     """
 
     db_url: str
@@ -52,13 +51,13 @@ class HubSettings:
     oauth_client_secret: str = field(repr=False)
     hub_token: str = field(repr=False)
     notebook_hub_url: str = "http+unix://%2Frun%2Fdoor%2Fhub.sock"
-    notebook_socket: str = "/run/nb/nb.sock"
     sessions_per_person: int = 8
     concurrent_starts: int = 16
     active_sessions: int = 0
     start_seconds: int = 60
     refresh_seconds: int = 30
-    notebook_cache_seconds: int = 15
+    route_check_seconds: int = 10
+    poll_seconds: int = 5
     log_level: str = "INFO"
 
     @classmethod
@@ -102,7 +101,7 @@ def _check_values(settings: HubSettings, path: Path) -> None:
         value = getattr(settings, entry.name)
         if type(value) is not entry.type:
             raise BadSettings(f"{path}: {entry.name} must be of type {getattr(entry.type, '__name__', '?')}.")
-        if value == "" and entry.name not in _MAY_BE_EMPTY:
+        if value == "":
             raise BadSettings(f"{path}: {entry.name} is empty.")
     for name, (least, most) in _RANGES.items():
         if not least <= getattr(settings, name) <= most:

@@ -13,12 +13,14 @@ from urllib.parse import quote
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Unicode
 
+from spe.domain.ids import is_id
 from spe.hub.portal import PortalClient, PortalRefused, PortalSilent, portal_at
 
 _POLL_SECONDS = 3.0
 _STOP_CALL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.5
 _GONE = frozenset({404, 410})
+_NO_WORKSPACE = "There is no such workspace. Start one of your workspaces in the portal."
 _SILENT_SENTENCE = (
     "The session was not started because the portal does not answer. "
     "Try again in a moment; if it stays, tell the operator."
@@ -39,7 +41,6 @@ class PortalSpawner(Spawner):  # type: ignore[misc]  # the Hub ships no types
 
     portal_socket = Unicode(config=True, help="Unix socket of the portal's internal application.")
     portal_token_file = Unicode(config=True, help="File, mode 0600, with the token to show the portal.")
-    notebook_socket = Unicode("", config=True, help="Socket the notebook listens on; empty: a TCP port.")
     stop_patience = Float(20.0, config=True, help="Seconds to repeat a stop the portal did not answer.")
 
     def __init__(self, **kwargs: Any) -> None:
@@ -77,6 +78,9 @@ class PortalSpawner(Spawner):  # type: ignore[misc]  # the Hub ships no types
 
     async def start(self) -> str:
         """Ask the portal to start; returns the gate's URL once the notebook answers on its socket."""
+        if not is_id(self.name):
+            # The Hub's default server has no name, hence no workspace, hence no permit.
+            raise NotStarted(_NO_WORKSPACE, reason="no-workspace", status_code=404)
         self._asked = self._starting = True
         self._last, self.refusal = None, ""
         try:
@@ -154,16 +158,11 @@ class PortalSpawner(Spawner):  # type: ignore[misc]  # the Hub ships no types
     # -- how
 
     def start_request(self) -> dict[str, Any]:
-        """The body of the start: environment and arguments of the notebook, and the path it serves."""
-        env = dict(self.get_env())
-        base_url = str(self.server.base_url)
-        if self.notebook_socket:
-            # The scheme keeps the notebook from choosing a port; the argument makes it listen.
-            env["JUPYTERHUB_SERVICE_URL"] = f"http+unix://{quote(self.notebook_socket, safe='')}{base_url}"
-        return {"env": env, "args": [*self._socket_args(), *self.get_args()], "base_url": base_url}
+        """The body of the start: the Hub's variables for the notebook, and the path it serves.
 
-    def _socket_args(self) -> list[str]:
-        return [f"--ServerApp.sock={self.notebook_socket}"] if self.notebook_socket else []
+        How a notebook is run, and where it listens, is known to whoever runs it.
+        """
+        return {"env": dict(self.get_env()), "base_url": str(self.server.base_url)}
 
     async def _step(self) -> tuple[int, str] | None:
         try:

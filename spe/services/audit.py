@@ -4,12 +4,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from spe.domain.audit import AuditEntry, Problem, verify_log
 from spe.domain.canonical import moment_text
 from spe.domain.checkpoint import Checkpoint, sign_checkpoint
+from spe.domain.errors import NotFound
 from spe.domain.keys import TrustedKeys, Verify
-from spe.domain.merkle import inclusion_proof
+from spe.domain.merkle import inclusion_proof, verify_inclusion
 from spe.domain.principal import Permission, Principal
 from spe.ports.secrets import KeyName
 from spe.ports.store import UnitOfWork
@@ -21,6 +23,16 @@ READING = """This is an audit pack: entries.jsonl holds one canonical entry a li
 tree heads, keys.json the public keys, entries.index the place of each entry in the log.
 Check it with `spe audit verify --pack FILE`, without network and without the server.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One entry, the oldest signed head that covers it (None while there is none), its path, and whether it fits."""
+
+    entry: AuditEntry
+    head: Checkpoint | None
+    path: tuple[bytes, ...]
+    holds: bool
 
 
 class AuditService:
@@ -44,6 +56,20 @@ class AuditService:
         demand(by, Permission.AUDIT_READ)
         with self._house.ports.store.read() as uow:
             return uow.audit.select(subject=subject, event=event, person=person, before=before, limit=min(limit, 500))
+
+    def proof(self, index: int, *, by: Principal) -> Proof:
+        """One entry with its inclusion proof under the oldest checkpoint that covers it. Raises `NotFound`."""
+        demand(by, Permission.AUDIT_READ)
+        with self._house.ports.store.read() as uow:
+            if not 0 <= index < uow.audit.size:
+                raise NotFound("There is no such entry.")
+            entry = uow.audit.entry(index)
+            head = next((h for h, _ in uow.audit.checkpoints() if h.size > index), None)
+            if head is None:
+                return Proof(entry=entry, head=None, path=(), holds=False)
+            path = inclusion_proof(index, head.size, uow.audit.node)
+        holds = verify_inclusion(leaf=entry.leaf(), index=index, size=head.size, path=path, root=head.root)
+        return Proof(entry=entry, head=head, path=path, holds=holds)
 
     def keys(self) -> TrustedKeys:
         """The public keys; anybody may have them."""

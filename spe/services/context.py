@@ -53,7 +53,7 @@ class House:
     def workspace_of(self, token: str) -> WorkspaceId:
         """The workspace whose gate this token is. Raises `Unauthenticated`."""
         workspace = WorkspaceId(token.partition(".")[0])
-        if not hmac.compare_digest(self.gate_token(workspace), token):
+        if not hmac.compare_digest(self.gate_token(workspace).encode(), token.encode()):
             raise Unauthenticated("This gate is not known here.")
         return workspace
 

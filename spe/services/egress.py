@@ -26,6 +26,7 @@ from spe.domain.permit import Permit
 from spe.domain.principal import CHECKS, Permission, Principal, Role
 from spe.domain.verdict import Report, Severity
 from spe.ports.objects import Zone
+from spe.ports.outputs import Candidate
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.disclosure import policy_for, waivable
@@ -122,6 +123,16 @@ class EgressService:
             request = self._mine(uow, request_id, by)
             self._save(uow, request, tuple(o for o in request.outputs if o.path != path))
             record(uow, event="egress.file-dropped", kind="egress", subject=request.id, now=now, by=by)
+
+    def candidates(self, workspace: WorkspaceId, *, by: Principal) -> tuple[Candidate, ...]:
+        """What lies in one's own `outputs/` folder. Raises `NotFound` for those whom the permit does not name."""
+        demand(by, Permission.EGRESS_AUTHOR)
+        with self._house.ports.store.read() as uow:
+            space = uow.workspaces.find(workspace)
+            permit = uow.permits.find(space.permit) if space else None
+        if permit is None or not permit.names(by.person):
+            raise NotFound("There is no such workspace for you.")
+        return self._house.ports.outputs.candidates(workspace, by.person)
 
     def take_from_workspace(self, request_id: RequestId, paths: Iterable[str], *, by: Principal) -> tuple[Output, ...]:
         """Freeze files of one's own `outputs/` folder into the draft."""

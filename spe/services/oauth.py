@@ -72,7 +72,7 @@ class OAuthService:
 
     def token(self, *, client: str, secret: str, code: str, redirect: str, verifier: str) -> str:
         """Exchange a code for an access token. Raises `Unauthenticated` for anything that does not fit."""
-        if not (hmac.compare_digest(client, self._client.id) and hmac.compare_digest(secret, self._client.secret)):
+        if not (_same(client, self._client.id) and _same(secret, self._client.secret)):
             raise Unauthenticated("The client is not the registered one.")
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
@@ -105,6 +105,10 @@ class OAuthService:
         if not self._sessions.entitled_anywhere(person.id):
             raise Unauthenticated("This person may not enter any workspace now.")
         return person
+
+
+def _same(given: str, known: str) -> bool:
+    return hmac.compare_digest(given.encode(), known.encode())
 
 
 def challenge_of(verifier: str) -> str:

@@ -128,7 +128,7 @@ def test_consistency_proofs_equal_the_definition_and_verify_for_every_pair(new):
         assert verify_consistency(**facts)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(size=st.integers(65, 5000), seed=st.integers(0, 2**32))
 def test_large_trees_prove_what_small_ones_do_with_few_reads(size, seed):
     tree, chance = Tree(size), random.Random(seed)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def parts_of(data: bytes) -> list[bytes]:
     """Channel, header, parent, metadata, content and buffers of a frame."""
     count = int.from_bytes(data[:8], "little")
     offsets = [int.from_bytes(data[8 * (i + 1) : 8 * (i + 2)], "little") for i in range(count)]
-    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(offsets)]
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -204,9 +205,11 @@ class World:
             self.process.wait(20)
 
     async def control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        async with client(self.folder / "control.sock") as http:
-            async with http.request(method, "http://gate" + path, json=body) as answer:
-                return dict(await answer.json())
+        async with (
+            client(self.folder / "control.sock") as http,
+            http.request(method, "http://gate" + path, json=body) as answer,
+        ):
+            return dict(await answer.json())
 
     async def status(self) -> dict[str, Any]:
         return await self.control("GET", "/status")
@@ -220,30 +223,34 @@ class World:
     async def get(self, path: str, method: str = "GET", **given: Any) -> tuple[int, dict[str, str], bytes]:
         """One request of a browser below the session's base URL."""
         headers = {**HEADERS, **given.pop("headers", {})}
-        async with client(self.inbound) as http:
-            async with http.request(
-                method, "http://x" + BASE + path, headers=headers, allow_redirects=False, **given
-            ) as answer:
-                return answer.status, dict(answer.headers), await answer.read()
+        async with (
+            client(self.inbound) as http,
+            http.request(method, "http://x" + BASE + path, headers=headers, allow_redirects=False, **given) as answer,
+        ):
+            return answer.status, dict(answer.headers), await answer.read()
 
     @contextlib.asynccontextmanager
     async def socket(
         self, path: str = CHANNELS, *, protocols: tuple[str, ...] = (SUBPROTOCOL,), **headers: str
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A websocket of a browser."""
-        async with client(self.inbound) as http:
-            async with http.ws_connect(
+        async with (
+            client(self.inbound) as http,
+            http.ws_connect(
                 "http://x" + BASE + path, protocols=protocols, headers={**HEADERS, **headers}, max_msg_size=0
-            ) as ws:
-                yield ws
+            ) as ws,
+        ):
+            yield ws
 
     async def call(
         self, door: str, method: str, path: str, *, headers: dict[str, str] | None = None, data: Any = None
     ) -> tuple[int, dict[str, str], bytes]:
         """One call from inside the sandbox."""
-        async with client(self.door(door)) as http:
-            async with http.request(method, "http://door" + path, headers=headers, data=data) as answer:
-                return answer.status, dict(answer.headers), await answer.read()
+        async with (
+            client(self.door(door)) as http,
+            http.request(method, "http://door" + path, headers=headers, data=data) as answer,
+        ):
+            return answer.status, dict(answer.headers), await answer.read()
 
 
 def client(path: Path) -> aiohttp.ClientSession:
@@ -257,7 +264,12 @@ async def plain(request: web.Request) -> web.StreamResponse:
 
 @contextlib.asynccontextmanager
 async def world(
-    answer: Answer = plain, *, start: bool = True, deadline: float = 3600.0, gate: dict[str, Any] | None = None, **session: Any
+    answer: Answer = plain,
+    *,
+    start: bool = True,
+    deadline: float = 3600.0,
+    gate: dict[str, Any] | None = None,
+    **session: Any,
 ) -> AsyncIterator[World]:
     """Everything up, the gate confirmed; all of it gone afterwards."""
     root = Path(tempfile.mkdtemp(prefix="spe-", dir="/tmp"))
@@ -285,7 +297,7 @@ async def world(
         site = web.TCPSite(server, "127.0.0.1", 0)
         await site.start()
         runners.append(server)  # type: ignore[arg-type]
-        around.hub = "http://127.0.0.1:{}".format(server.addresses[0][1])
+        around.hub = f"http://127.0.0.1:{server.addresses[0][1]}"
         around.write_gate()
         if start:
             await around.start()

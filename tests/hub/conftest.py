@@ -13,7 +13,8 @@ from tests.support.standin_portal import Script
 
 @pytest.fixture(scope="session")
 def chain() -> Iterator[Stack]:
-    with running_stack(refresh_seconds=1, notebook_cache_seconds=1, sessions_per_person=2) as stack:
+    quick = {"refresh_seconds": 1, "route_check_seconds": 1, "poll_seconds": 1}
+    with running_stack(sessions_per_person=2, **quick) as stack:
         yield stack
 
 

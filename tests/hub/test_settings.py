@@ -88,7 +88,7 @@ def test_a_missing_field_stops_the_hub(file: Path) -> None:
         ("refresh_seconds", True, "refresh_seconds must be of type int"),
         ("log_level", "DEBUG", "no token is ever logged"),
         ("refresh_seconds", 0, "refresh_seconds must be between"),
-        ("notebook_cache_seconds", 86400, "notebook_cache_seconds must be between"),
+        ("refresh_seconds", 86400, "refresh_seconds must be between"),
         ("crypt_key", "secret", "64 hexadecimal digits"),
     ],
 )

@@ -52,6 +52,7 @@ class Script:
     refusals: dict[Key, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     steps: dict[Key, tuple[int, str]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
+    slow_to_stop: set[Key] = field(default_factory=set)
     silent: bool = False
     broken: bool = False
     jupyter: bool = False
@@ -189,6 +190,7 @@ class StandinPortal:
 
     async def _start(self, request: web.Request) -> web.Response:
         key = _key(request)
+        body = await request.json()
         held = key in self.script.held
         while key in self.script.held:
             await asyncio.sleep(0.02)
@@ -200,7 +202,10 @@ class StandinPortal:
         folder.mkdir(parents=True, exist_ok=True)
         socket = folder / "in.sock"
         socket.unlink(missing_ok=True)
-        session = Session(*key, request=await request.json(), url=f"http+unix://{quote(str(socket), safe='')}")
+        if former := self.sessions.get(key):
+            # A new start brings new tokens: what ran with the old ones is of no use.
+            await self._end(former, 0)
+        session = Session(*key, request=body, url=f"http+unix://{quote(str(socket), safe='')}")
         await (self._run_jupyter if self.script.jupyter else self._run_tiny)(session, socket)
         self.sessions[key] = session
         return web.json_response({"url": session.url})
@@ -224,6 +229,8 @@ class StandinPortal:
             return web.json_response({"running": False})
         if session is None:
             return _problem(404, {"title": "No such session"})
+        while key in self.script.slow_to_stop:
+            await asyncio.sleep(0.02)
         await self._end(session, 0)
         return web.json_response({"running": False})
 
@@ -255,17 +262,13 @@ class StandinPortal:
         session.runner = await _served(app, lambda runner: web.UnixSite(runner, str(socket)))
 
     async def _run_jupyter(self, session: Session, socket: Path) -> None:
-        # A sandbox shows the notebook its sockets at fixed places; without one, the places are translated.
-        inside = session.request["env"]
-        env = {
-            name: value.replace("/run/nb/nb.sock", str(socket)).replace(
-                quote("/run/nb/nb.sock", safe=""), quote(str(socket), safe="")
-            )
-            for name, value in inside.items()
-        }
+        # What runs a notebook knows where it listens; here there is no sandbox with a door to the Hub.
+        base = session.request["base_url"]
+        env = dict(session.request["env"])
         for name in ("JUPYTERHUB_API_URL", "JUPYTERHUB_ACTIVITY_URL"):
             env[name] = env[name].replace("http+unix://%2Frun%2Fdoor%2Fhub.sock", self._hub_url)
-        args = [arg.replace("/run/nb/nb.sock", str(socket)) for arg in session.request["args"]]
+        env["JUPYTERHUB_SERVICE_URL"] = f"http+unix://{quote(str(socket), safe='')}{base}"
+        args = (f"--ServerApp.sock={socket}", "--HubOAuth.cache_max_age=1")
         env |= {"PATH": os.path.dirname(sys.executable) + ":/usr/bin:/bin", "HOME": str(socket.parent)}
         with (socket.parent / "notebook.log").open("wb") as log:
             session.process = await asyncio.create_subprocess_exec(
@@ -276,7 +279,7 @@ class StandinPortal:
                 stderr=log,
                 start_new_session=True,
             )
-        await _answers(socket, session.request["base_url"] + "api")
+        await _answers(socket, base + "api")
 
 
 async def _served(app: web.Application, site: Callable[[web.AppRunner], web.BaseSite]) -> web.AppRunner:

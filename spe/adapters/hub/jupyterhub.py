@@ -8,16 +8,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import httpx2
 
 from spe.domain.errors import Rejected, Unavailable
-from spe.domain.ids import PersonId, WorkspaceId
+from spe.domain.ids import PersonId, WorkspaceId, is_id
 from spe.ports.hub import HubSession, Progress
 
 PORT = "Hub"
-_PAGE = 100
 _PAUSE_SECONDS = 0.1
 # The Hub writes an empty line every 8 seconds while a start is under way.
 _SILENT_SECONDS = 30.0
@@ -29,9 +27,16 @@ class JupyterHub:
     """The adapter. `hub_url` is `http://127.0.0.1:PORT`; `stop_seconds` is how long a stop is waited for."""
 
     def __init__(
-        self, *, hub_url: str, token: str, call_seconds: float = 15.0, stop_seconds: float = 30.0
+        self,
+        *,
+        hub_url: str,
+        token: str,
+        call_seconds: float = 15.0,
+        stop_seconds: float = 30.0,
+        page_size: int = 100,
     ) -> None:
         self._stop_seconds = stop_seconds
+        self._page_size = page_size
         self._http = httpx2.Client(
             base_url=f"{hub_url}/hub/api",
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
@@ -54,7 +59,7 @@ class JupyterHub:
         answer = self._call("POST", _server(workspace, person), fine={201, 202, 400, 403})
         if answer.status_code == 403 and "auth has expired" in _message(answer):
             raise Rejected(PORT, _MAY_NOT_ENTER)
-        if answer.is_success or self._is_up(workspace, person):
+        if answer.is_success or self._pending(workspace, person) in {"ready", "spawn"}:
             return
         _refuse(answer)
 
@@ -82,16 +87,18 @@ class JupyterHub:
 
     def stop(self, workspace: WorkspaceId, person: PersonId) -> None:
         """See `Hub.stop`."""
+        server = _server(workspace, person)
+        answer = self._call("DELETE", server, body={"remove": True}, fine={202, 204, 404, 500})
+        if answer.status_code == 500 and self._pending(workspace, person) != "stop":
+            # Two stops at the same instant: the Hub fails the second, which then waits for the first.
+            _refuse(answer)
         deadline = time.monotonic() + self._stop_seconds
-        while True:
-            answer = self._call(
-                "DELETE", _server(workspace, person), body={"remove": True}, fine={202, 204, 400, 404}
-            )
-            if answer.status_code in {204, 404}:
-                return
+        # Asked once, the Hub removes the session when it has stopped; asked again, it would do so twice.
+        while answer.status_code not in {204, 404}:
             if time.monotonic() >= deadline:
                 raise Unavailable(PORT, "the session is still stopping")
             time.sleep(_PAUSE_SECONDS)
+            answer = self._call("GET", server, fine={200, 404})
 
     def running(self) -> tuple[HubSession, ...]:
         """See `Hub.running`."""
@@ -111,22 +118,23 @@ class JupyterHub:
             self.stop(session.workspace, person)
         self._call("DELETE", _user(person), fine={204, 404})
 
-    def _is_up(self, workspace: WorkspaceId, person: PersonId) -> bool:
+    def _pending(self, workspace: WorkspaceId, person: PersonId) -> str | None:
+        """What the Hub is doing with a session (`spawn`, `stop`); `ready` when nothing, None when unknown."""
         answer = self._call("GET", _server(workspace, person), fine={200, 404})
         if answer.status_code == 404:
-            return False
+            return None
         server = _object(answer)
-        return bool(server.get("ready")) or server.get("pending") == "spawn"
+        return "ready" if server.get("ready") else str(server.get("pending"))
 
     def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
-            page = {"offset": str(offset), "limit": str(_PAGE)}
+            page = {"offset": str(offset), "limit": str(self._page_size)}
             items = _decoded(self._call("GET", path, fine={200}, query={**query, **page}))
             if not isinstance(items, list):
                 raise Unavailable(PORT, "its answer is not a list")
             yield from (item for item in items if isinstance(item, dict))
-            if len(items) < _PAGE:
+            if len(items) < self._page_size:
                 return
             offset += len(items)
 
@@ -149,11 +157,18 @@ class JupyterHub:
 
 
 def _user(person: PersonId) -> str:
-    return f"/users/{quote(person, safe='')}"
+    return f"/users/{_checked(person)}"
 
 
 def _server(workspace: WorkspaceId, person: PersonId) -> str:
-    return f"{_user(person)}/servers/{quote(workspace, safe='')}"
+    return f"{_user(person)}/servers/{_checked(workspace)}"
+
+
+def _checked(identifier: str) -> str:
+    # An empty name would mean the Hub's default server, a slash another path.
+    if not is_id(identifier):
+        raise Rejected(PORT, f"{identifier!r} is not an id")
+    return identifier
 
 
 def _sessions(user: Mapping[str, Any], *, person: PersonId, stopped_too: bool = False) -> list[HubSession]:

@@ -22,8 +22,7 @@ class HubSettings:
     - `portal_socket`, `portal_token_file`: the portal's internal application and what to show it
     - `hub_token`: what the portal shows the Hub's API
     - `crypt_key`: 64 hexadecimal digits; `cookie_secret_file` is made by the Hub when absent
-    - `notebook_hub_url`, `notebook_socket`: addresses as seen inside a session (`notebook_socket` is what it
-      listens on)
+    - `notebook_hub_url`: the Hub's address as seen inside a session
     - `active_sessions`: 0 for no limit
     """
 
@@ -41,13 +40,13 @@ class HubSettings:
     oauth_client_secret: str = field(repr=False)
     hub_token: str = field(repr=False)
     notebook_hub_url: str = "http+unix://%2Frun%2Fdoor%2Fhub.sock"
-    notebook_socket: str = "/run/nb/nb.sock"
     sessions_per_person: int = 8
     concurrent_starts: int = 16
     active_sessions: int = 0
     start_seconds: int = 60
     refresh_seconds: int = 30
-    notebook_cache_seconds: int = 15
+    route_check_seconds: int = 10
+    poll_seconds: int = 5
     log_level: str = "INFO"
 
 

@@ -139,7 +139,8 @@ def _several(value: Any) -> bool:
 def _matches(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
     if _several(value):
         return column.in_([_plain(v) for v in value])
-    return column == _plain(value)
+    equal: sa.ColumnElement[bool] = column == _plain(value)
+    return equal
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ class ControlServer:
             return _no(failure.code, str(failure))
         except (KeyError, TypeError, ValueError) as error:
             return _no("unreadable", f"The request lacks or misnames something: {error}.")
+        except Exception as error:
+            traceback.print_exc()
+            return _no("broken", f"The supervisor could not do it ({type(error).__name__}); its own log says more.")
 
 
 def _no(code: str, message: str) -> dict[str, Any]:

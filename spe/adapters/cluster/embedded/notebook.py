@@ -17,10 +17,13 @@ SOCKET = "/run/nb/nb.sock"
 _HUB = "http+unix://" + quote("/run/door/hub.sock", safe="") + "/hub/api"
 
 # JupyterLab asks a far server for news and newer versions on its first start; nothing far exists here.
-_LAB_DEFAULTS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
-}
-_LAB_DEFAULTS_FILE = "/etc/jupyter/labconfig/default_setting_overrides.json"
+_LAB_DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+_SETTINGS = "/opt/jupyter"
+_LAB_DEFAULTS_FILE = f"{_SETTINGS}/labconfig/default_setting_overrides.json"
+
+# Parts that the gate refuses anyway; without them the server starts sooner and looks for no programs.
+_SERVER_FILE = f"{_SETTINGS}/jupyter_server_config.json"
+_LEFT_OUT = ("jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,7 @@ def notebook_shape(
     data: tuple[Bind, ...],
     limits: Limits,
     workspace: str,
+    terminals: bool = False,
 ) -> SandboxSpec:
     """The sandbox of a notebook, whatever runs in it."""
     return SandboxSpec(
@@ -68,10 +72,15 @@ def notebook_shape(
         ),
         read_only=(Bind(source=str(places.door), target="/run/door"), *data),
         folders=("/data",),
-        files={_LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS)},
+        files={_LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS), _SERVER_FILE: _server_settings(terminals)},
         bounds=Bounds(memory_bytes=limits.memory_bytes, cpu=limits.cpu, disk_bytes=limits.disk_bytes),
         watched=places.watched,
     )
+
+
+def _server_settings(terminals: bool) -> str:
+    kept = {"jupyter_server_terminals"} if terminals else set()
+    return json.dumps({"ServerApp": {"jpserver_extensions": {name: name in kept for name in _LEFT_OUT}}})
 
 
 def server_command(python: str, *, terminals: bool = False) -> tuple[str, ...]:
@@ -107,6 +116,7 @@ def server_environment(from_hub: Mapping[str, str], *, base_url: str) -> dict[st
         "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
         "JUPYTERHUB_ALLOW_TOKEN_IN_URL": "0",
         "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "0",
+        "JUPYTER_CONFIG_PATH": _SETTINGS,
         "JUPYTER_RUNTIME_DIR": "/run/jupyter",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "IPYTHONDIR": f"{HOME}/.ipython",

@@ -7,14 +7,13 @@ data. A seal holds when every attempt was stopped, the door answered, and nothin
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from spe.domain.errors import Rejected, Unavailable
 from spe.domain.permit import Limits
 from spe.ports.cluster import SealReport
 
+_INSIDE = "spe.adapters.cluster.embedded.probe_inside"
 _SECONDS = 30.0
 _PLAN = "/run/probe.json"
 _RESULT = "/run/nb/result.json"
@@ -151,9 +151,7 @@ class SealProbe:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _spec(
-        self, workspace: str, places: Places, planted: Planted, word: str, limits: Limits
-    ) -> SandboxSpec:
+    def _spec(self, workspace: str, places: Places, planted: Planted, word: str, limits: Limits) -> SandboxSpec:
         data = places.home.parent / "data"
         data.mkdir(mode=0o700)
         (data / "file").write_text("not data", encoding="ascii")
@@ -176,16 +174,7 @@ class SealProbe:
             "absent": [*self.absent, str(self.scratch), "/sys"],
             "environment": _variables(spec, self.host),
         }
-        return _with_file(spec, _PLAN, json.dumps(plan))
-
-
-_INSIDE = "spe.adapters.cluster.embedded.probe_inside"
-
-
-def _with_file(spec: SandboxSpec, path: str, text: str) -> SandboxSpec:
-    from dataclasses import replace
-
-    return replace(spec, files={**spec.files, path: text})
+        return replace(spec, files={**spec.files, _PLAN: json.dumps(plan)})
 
 
 def _variables(spec: SandboxSpec, host: Host) -> list[str]:
@@ -220,24 +209,8 @@ def judge(outcomes: Mapping[str, str], arrived: frozenset[str], left_out: tuple[
     """The seal holds when nothing passed, nothing arrived, nothing was forgotten, and the door answered."""
     expected = set(ATTEMPTS) - set(left_out)
     merged = {name: outcomes.get(name, "not tried") for name in expected}
-    merged |= {name: "PASSED: it arrived at the host" for name in arrived}
+    merged |= dict.fromkeys(arrived, "PASSED: it arrived at the host")
     merged["door"] = outcomes.get("door", "not tried")
     stopped = all(text.startswith(STOPPED) for name, text in merged.items() if name != "door")
     merged |= dict.fromkeys(left_out, "not tried: the host has no IPv6")
-    return SealReport(
-        holds=stopped and merged["door"] == ANSWERED, attempts=dict(sorted(merged.items()))
-    )
-
-
-def shape_digest(host: Host, facts: Mapping[str, str]) -> str:
-    """What a seal report is about: the sandbox's options, the filter and the machine's boot."""
-    import hashlib
-
-    from spe.adapters.bubblewrap import seccomp
-
-    places = Places(*(Path("/"),) * 0, home=Path("/"), outputs=Path("/"), shared=Path("/"), notebook=Path("/"), door=Path("/"))
-    spec = notebook_shape(
-        name="shape", command=(), environment={}, places=places, data=(), limits=Limits(), workspace=""
-    )
-    text = json.dumps([[repr(o) for o in options(spec, host)], seccomp.digest(), sorted(facts.items()), os.uname().release])
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return SealReport(holds=stopped and merged["door"] == ANSWERED, attempts=dict(sorted(merged.items())))

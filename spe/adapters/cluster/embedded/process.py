@@ -101,7 +101,7 @@ def start(
 
     `group` is an open `cgroup.procs` to join. Raises `OSError` when it cannot be started.
     """
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - arguments come from our own configuration, no shell
         list(arguments),
         env=dict(environment),
         cwd=folder,

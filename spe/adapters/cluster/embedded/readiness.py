@@ -56,9 +56,10 @@ async def _accepts_unix(path: Path) -> bool:
             end.setblocking(False)
             loop = asyncio.get_running_loop()
             await asyncio.wait_for(loop.sock_connect(end, f"/proc/self/fd/{place}"), _CONNECT)
-        return True
     except (OSError, TimeoutError):
         return False
+    else:
+        return True
     finally:
         os.close(place)
 

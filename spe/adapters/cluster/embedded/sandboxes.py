@@ -66,9 +66,7 @@ class Sandbox:
 class Sandboxes:
     """All sandboxes of this supervisor, by name (`workspace/person`)."""
 
-    def __init__(
-        self, *, host: Host, logs: Path, groups: ControlGroups | None, watch_seconds: float = 5.0
-    ) -> None:
+    def __init__(self, *, host: Host, logs: Path, groups: ControlGroups | None, watch_seconds: float = 5.0) -> None:
         self._host = host
         self._logs = logs
         self._groups = groups
@@ -297,15 +295,17 @@ async def _read_all(number: int) -> bytes:
     """Everything from a pipe until its end."""
     os.set_blocking(number, False)
     loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(number, readable.set)
     found = b""
-    while True:
-        readable = loop.create_future()
-        loop.add_reader(number, lambda: readable.done() or readable.set_result(None))
-        try:
-            await readable
-        finally:
-            loop.remove_reader(number)
-        part = os.read(number, 4096)
-        if not part:
-            return found
-        found += part
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            with contextlib.suppress(BlockingIOError):
+                part = os.read(number, 4096)
+                if not part:
+                    return found
+                found += part
+    finally:
+        loop.remove_reader(number)

@@ -20,6 +20,7 @@ PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each next start; the last repeats."""
 
 _STEADY = 20.0
+_AT_ONCE = Listening()
 
 
 class ServiceState(StrEnum):
@@ -43,7 +44,7 @@ class ServiceSpec:
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
-    ready: Listening = Listening()
+    ready: Listening = _AT_ONCE
     sockets: tuple[Path, ...] = ()
     start_seconds: float = 60.0
     grace: float = 5.0
@@ -76,6 +77,11 @@ class Service:
         """The end of what it said."""
         return self._log.tail if self._log is not None else ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped for good."""
+        return self.state is ServiceState.STOPPED
+
     def _become(self, state: ServiceState) -> None:
         self.state = state
         self._changed.set()
@@ -84,15 +90,15 @@ class Service:
     async def _keep(self) -> None:
         falls = 0
         loop = asyncio.get_running_loop()
-        while self.state is not ServiceState.STOPPED:
+        while not self.stopped:
             began = loop.time()
             await self._run_once()
-            if self.spec.decisive and self.state is not ServiceState.STOPPED:
+            if self.spec.decisive and not self.stopped:
                 self._become(ServiceState.STOPPED)
                 self._on_decisive_end(self.last_exit if self.last_exit is not None else 1)
                 return
             falls = 0 if loop.time() - began > _STEADY else falls + 1
-            if self.state is not ServiceState.STOPPED:
+            if not self.stopped:
                 self._become(ServiceState.WAITING)
                 await asyncio.sleep(PAUSES[min(max(falls - 1, 0), len(PAUSES) - 1)])
 

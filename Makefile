@@ -1,0 +1,28 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need and say so.
+#   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
+#   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
+#   make test          all tests          make check   style, types, layers, generated files
+#   make bench         ratios             make screenshots   the README's pictures, from the browser tests
+.PHONY: demo test check bench screenshots
+ARGS ?=
+AS := .ci/as-user
+
+demo:
+	@.ci/setup run
+	@$(AS) spe up --demo $(if $(ONCE),--once) $(ARGS)
+
+test:
+	@.ci/setup test
+	@$(AS) python -m pytest $(ARGS)
+
+check:
+	@.ci/setup test
+	@$(AS) python -m tests.check
+
+bench:
+	@.ci/setup run
+	@$(AS) python -m tests.bench $(ARGS)
+
+screenshots:
+	@.ci/setup test
+	@SPE_KEEP=spe/web/manual/pictures $(AS) env SPE_PICTURES=spe/web/manual/pictures python -m pytest tests/browser $(ARGS)

@@ -1,0 +1,281 @@
+"""Automatic checks in a sandbox of this host: no network, read-only input, one writable folder, limits.
+
+The engine parses files that somebody chose, so it is treated as if they had taken it over: it is ended
+after its time, its answer is read without following links, and only so much of it. It is started by
+module name; nothing of it is imported here.
+"""
+
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from spe.adapters.bubblewrap import launch
+from spe.adapters.bubblewrap.host import Host
+from spe.adapters.bubblewrap.sandbox import Bind, Bounds, SandboxSpec
+from spe.domain.errors import Rejected, Unavailable
+from spe.ports.checker import CheckJob, CheckResult
+
+_ENGINE = "spe.disclosure.runner"
+_JOB = "/job"
+_OUT = f"{_JOB}/out"
+_MiB = 1024 * 1024
+_MOST_FILES = 5000
+_LOOK_SECONDS = 0.2
+_INFO_SECONDS = 10.0
+_VIEW_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLimits:
+    """How much of an answer is taken: bytes of the report, of all views, of everything on disk; views."""
+
+    report: int = 32 * _MiB
+    views: int = 256 * _MiB
+    folder: int = 512 * _MiB
+    view_count: int = 5000
+
+
+class EmbeddedChecker:
+    """Runs the engine in bubblewrap; implements `spe.ports.checker.Checker`.
+
+    `at_once` checks run side by side, more wait. Called on any thread: the caller's thread lives as long
+    as its check, and the kernel ends the sandbox when that thread or this process ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        scratch: Path | None = None,
+        at_once: int = 2,
+        limits: AnswerLimits | None = None,
+        engine: tuple[str, ...] = ("-m", _ENGINE, _JOB),
+    ) -> None:
+        self._host = host
+        self._scratch = scratch
+        self._limits = limits or AnswerLimits()
+        self._turns = threading.BoundedSemaphore(at_once)
+        self._engine = engine
+
+    def check(self, job: CheckJob) -> CheckResult:
+        """Run the checks. Raises `Rejected` on a crash, a time-out, an answer that cannot be read."""
+        with self._turns, self._folder() as folder:
+            out = folder / "out"
+            out.mkdir(mode=0o700)
+            spec = self._spec(job, out)
+            status, said = self._run(spec, out, job.seconds)
+            if status != 0:
+                raise Rejected("checker", f"The checks ended with status {status}. {said}".strip())
+            return CheckResult(report=self._report(out), views=self._views(out / "views"))
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="spe-check-", dir=self._scratch))
+        except OSError as error:
+            raise Unavailable("checker", f"no folder for a check can be made: {error.strerror}") from error
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+    def _spec(self, job: CheckJob, out: Path) -> SandboxSpec:
+        texts = {
+            f"{_JOB}/declaration.yaml": job.declaration,
+            f"{_JOB}/policy.json": json.dumps(job.policy),
+            **{f"{_JOB}/profiles/{n}.json": _text(profile) for n, profile in enumerate(job.profiles)},
+        }
+        binds = [*_binds(job.files, f"{_JOB}/input")]
+        for number, release in enumerate(job.history):
+            binds += _binds(release, f"{_JOB}/history/{number}")
+        if len(binds) > _MOST_FILES:
+            raise Rejected("checker", f"There are more than {_MOST_FILES} files; put them into fewer.")
+        return SandboxSpec(
+            name="check",
+            command=(self._host.python.executable, *self._engine),
+            read_only=tuple(binds),
+            writable=(Bind(source=str(out), target=_OUT),),
+            files=texts,
+            folders=(f"{_JOB}/input", f"{_JOB}/profiles", f"{_JOB}/history", "/home/researcher"),
+            bounds=Bounds(
+                memory_bytes=job.memory_bytes,
+                cpu=1.0,
+                processes=64,
+                open_files=1024,
+                disk_bytes=self._limits.views,
+                cpu_seconds=int(job.seconds) + 5,
+            ),
+            hostname="checker",
+            work_folder=_JOB,
+        )
+
+    def _run(self, spec: SandboxSpec, out: Path, seconds: float) -> tuple[int, str]:
+        """Exit status and last words. Raises `Rejected` when time or space is over."""
+        said = os.memfd_create("checker-output")
+        try:
+            with launch.prepared(spec, self._host) as ready:
+                process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+                    ready.arguments,
+                    env=launch.OUTER_ENVIRONMENT,
+                    pass_fds=ready.pass_fds,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    start_new_session=True,
+                )
+            try:
+                handle = _inner(process, ready.info)
+                problem = self._wait(process, out, seconds)
+                _end(process, handle)
+            finally:
+                os.close(ready.info)
+                process.kill()
+                process.wait()
+        except (OSError, RuntimeError, KeyError) as error:
+            raise Rejected("checker", f"The sandbox of the checks cannot be made: {error}") from error
+        else:
+            if problem:
+                raise Rejected("checker", problem)
+            return process.returncode, _tail(said)
+        finally:
+            os.close(said)
+
+    def _wait(self, process: subprocess.Popen[bytes], out: Path, seconds: float) -> str:
+        """Wait for the end; a sentence when it has to be ended instead."""
+        deadline = time.monotonic() + seconds
+        outer = os.pidfd_open(process.pid)
+        poll = select.poll()
+        poll.register(outer, select.POLLIN)
+        try:
+            while not poll.poll(_LOOK_SECONDS * 1000):
+                if time.monotonic() > deadline:
+                    return f"The checks took longer than {seconds:.0f} seconds."
+                if _size(out) > self._limits.folder:
+                    return "The checks wrote more than an answer may hold."
+            return ""
+        finally:
+            os.close(outer)
+
+    def _report(self, out: Path) -> bytes:
+        data = _read(out / "report.json", self._limits.report)
+        try:
+            report = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise Rejected("checker", "The report is not JSON.") from error
+        if not isinstance(report, dict):
+            raise Rejected("checker", "The report is not an object.")
+        return data
+
+    def _views(self, folder: Path) -> Mapping[str, bytes]:
+        try:
+            facts = os.lstat(folder)
+            names = sorted(os.listdir(folder)) if stat.S_ISDIR(facts.st_mode) else []
+        except FileNotFoundError:
+            return {}
+        if len(names) > self._limits.view_count:
+            raise Rejected("checker", "The checks made too many views.")
+        found: dict[str, bytes] = {}
+        left = self._limits.views
+        for name in names:
+            if not _VIEW_NAME.fullmatch(name):
+                raise Rejected("checker", "The checks made a view with a name that is not one.")
+            found[name] = _read(folder / name, left)
+            left -= len(found[name])
+        return found
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Rejected("checker", "A dataset's profile is not text; make it again.") from error
+
+
+def _binds(files: Mapping[str, Path], root: str) -> Iterator[Bind]:
+    for name, place in sorted(files.items()):
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\0" in name or str(PurePosixPath(name)) != name:
+            raise Rejected("checker", f"{name[:100]!r} is not a path inside a request.")
+        if not stat.S_ISREG(os.lstat(place).st_mode):
+            raise Rejected("checker", f"{name[:100]!r} is not a regular file.")
+        yield Bind(source=str(place.absolute()), target=f"{root}/{name}")
+
+
+def _inner(process: subprocess.Popen[bytes], info: int) -> int | None:
+    """The handle of the sandbox's first process; None when it ended before it could be had."""
+    answer = b""
+    deadline = time.monotonic() + _INFO_SECONDS
+    while select.select([info], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(info, 4096)
+        if not part:
+            break
+        answer += part
+    pid = launch.inner_pid(answer)
+    return None if pid is None else launch.inner_handle(pid, process.pid)
+
+
+def _end(process: subprocess.Popen[bytes], handle: int | None) -> None:
+    """End everything inside, then wait for the outer process."""
+    if handle is None:
+        if process.poll() is None:
+            process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+    process.wait()
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A regular file's bytes, no link followed. Raises `Rejected`."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise Rejected("checker", f"The checks left no {path.name}.") from error
+    except OSError as error:
+        raise Rejected("checker", f"{path.name} of the checks cannot be read.") from error
+    with open(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise Rejected("checker", f"{path.name} of the checks is not a regular file.")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise Rejected("checker", f"{path.name} of the checks is too large.")
+    return data
+
+
+def _remove(folder: Path) -> None:
+    """Remove a job's folder, also one that the engine has closed to its owner."""
+    for place, names, _ in os.walk(folder):
+        for name in names:
+            inner = os.path.join(place, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes below the folder, as far as they can be seen; a tree of the engine's own making is flat."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return total
+
+
+def _tail(number: int) -> str:
+    size = os.fstat(number).st_size
+    data = os.pread(number, 2000, max(0, size - 2000))
+    return "".join(c if c.isprintable() else " " for c in data.decode("utf-8", "replace"))[-600:].strip()

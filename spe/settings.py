@@ -1,0 +1,101 @@
+"""Settings: YAML file < `SPE_…` variables (`__` nests) < what the command line says.
+
+Only `bootstrap` and `cli` see this; everything else receives values.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+import spe
+
+SOURCE = Path(spe.__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """One environment on one host."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPE_", env_nested_delimiter="__", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
+
+    home: Path = Path("spe-home")
+    """Folder of everything that stays: database, objects, sealed secrets, workspaces."""
+    run: Path | None = None
+    """Folder of sockets: short, lower case; chosen when it is not given."""
+    port: int = Field(default=9000, ge=1024, le=65535)
+    """Port of the portal on 127.0.0.1."""
+    hub_port: int = Field(default=8000, ge=1024, le=65535)
+    """Port of the Hub's proxy on localhost: where notebooks are opened."""
+    hub_api_port: int = Field(default=0, ge=0, le=65535)
+    """Loopback port of the Hub itself; 0: the Hub's port plus 81."""
+    proxy_api_port: int = Field(default=0, ge=0, le=65535)
+    """Loopback port of the proxy's control interface; 0: the Hub's port plus 1."""
+    database_url: str = ""
+    """`sqlite:////path` or `postgresql://…`; empty: SQLite below `home`."""
+    policies: Path = SOURCE / "policies"
+    """Folder of the policy documents."""
+    node_modules: Path = SOURCE / "node_modules"
+    """Where configurable-http-proxy is installed."""
+    origin: str = "spe.local/audit"
+    """Name of the audit log, as in its checkpoints."""
+    title: str = "Secure processing environment"
+    """Name of the environment on its pages."""
+    terminals: bool = False
+    """Whether notebooks offer terminals."""
+    message_bytes: int = Field(default=8 * 1024 * 1024, ge=65536)
+    """Largest single answer from a notebook to a browser, in bytes."""
+    demo: bool = False
+    """Seeded demonstration: one-time links are printed and the clock can be turned forward."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the file named by `SPE_CONFIG`."""
+        del dotenv_settings
+        file = os.environ.get("SPE_CONFIG", "")
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=file or None)
+        return init_settings, env_settings, file_secret_settings, yaml
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'spe.db'}"
+
+    @property
+    def hub_internal(self) -> int:
+        """The Hub's own port."""
+        return self.hub_api_port or self.hub_port + 81
+
+    @property
+    def proxy_control(self) -> int:
+        """The proxy's control port."""
+        return self.proxy_api_port or self.hub_port + 1
+
+    @property
+    def portal_url(self) -> str:
+        """Where people open the portal."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def views_url(self) -> str:
+        """The other origin, for derived views of outputs."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def hub_url(self) -> str:
+        """Where people open notebooks."""
+        return f"http://localhost:{self.hub_port}"
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as variables, for a child process."""
+        values = self.model_dump(mode="json")
+        return {f"SPE_{name.upper()}": str(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,50 @@
+"""The two web applications: the public one for people and programs, the internal one for Hub and gates."""
+
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from spe.services.app import App
+from spe.web import api, internal, oauth, problems, signin, ui, views
+from spe.web.auth import same_site
+from spe.web.settings import WebSettings
+from spe.web.shield import Shield
+
+STATIC = Path(__file__).with_name("static")
+
+
+def create_public(app: App, web: WebSettings) -> FastAPI:
+    """Pages at `/`, API at `/api/v1`, OAuth issuer at `/oauth`, previews on the other host only."""
+    public = _empty(app, web, title=web.title, openapi_url="/api/v1/openapi.json")
+    public.state.problem_page = getattr(ui, "problem_page", None)
+    for router in api.routers():
+        public.include_router(router, prefix="/api/v1", dependencies=[Depends(same_site)])
+    public.include_router(api.probes())
+    public.include_router(oauth.router)
+    public.include_router(views.router)
+    for router in ui.routers():
+        public.include_router(router, dependencies=[Depends(same_site)], include_in_schema=False)
+    public.include_router(signin.router, dependencies=[Depends(same_site)], include_in_schema=False)
+    public.mount("/static", StaticFiles(directory=STATIC), name="static")
+    public.add_middleware(Shield, web=web, public=True)
+    return public
+
+
+def create_internal(app: App, web: WebSettings) -> FastAPI:
+    """What the Hub and the gates ask, on a Unix socket; each part with its own token."""
+    inner = _empty(app, web, title="spe internal", openapi_url=None)
+    for router in internal.routers():
+        inner.include_router(router)
+    inner.add_middleware(Shield, web=web, public=False)
+    return inner
+
+
+def _empty(app: App, web: WebSettings, *, title: str, openapi_url: str | None) -> FastAPI:
+    # Unknown slashes are not redirected: a redirect would repeat the query, and a form would lose its body.
+    made = FastAPI(title=title, version="1", openapi_url=openapi_url, docs_url=None, redoc_url=None)
+    made.router.redirect_slashes = False
+    made.state.services = app
+    made.state.web = web
+    problems.install(made)
+    return made

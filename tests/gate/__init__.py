@@ -1,0 +1,1 @@
+"""Tests of the gate: its rules alone, and a real gate process between hostile neighbours."""
