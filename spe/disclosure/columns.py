@@ -12,48 +12,30 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from spe.disclosure.vocabulary import (
+    COUNT_WORDS,
+    COUNTING_HEADERS,
+    PEOPLE_WORDS,
+    SHORT_LEVELS,
+    STATISTIC_WORDS,
+    THINGS,
+    TOPIC_WORDS,
+)
+
 MISSING: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "<NA>", "None", "null", "NULL", ".", "-", "–", "—"})
 SUPPRESSED: Final = re.compile(
-    r"\*+|c|x|\[?(redacted|suppressed|masked|hidden|low)\]?|[<≤]\s*=?\s*\d+|\d+\s*or fewer|\[\s*[<≤]?\s*\d*\s*\]", re.IGNORECASE
+    r"\*+|c|x|\[?(redacted|suppressed|masked|hidden|low)\]?|[<≤]\s*=?\s*\d+|\d+\s*or fewer|\[\s*[<≤]?\s*\d*\s*\]",
+    re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
 _PAIR: Final = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)\s*[(\[]\s*[<≤]?\s*(\d+(?:\.\d+)?)\s*(%?)\s*[)\]]")
 _OF: Final = re.compile(r"(\d+)\s*/\s*(\d+)(?:\s*\(.*\))?")
 _BOUND: Final = re.compile(r"\[?\s*([<≤])\s*(=?)\s*(\d+)\s*\]?")
 
-COUNT_WORDS: Final = frozenset(
-    "n ns count counts freq freqs frequency frequencies nobs observations obs npatients nsubjects".split()
-)
-PEOPLE_WORDS: Final = frozenset(
-    "persons person people patients patient participants participant subjects individuals cases case controls control events "
-    "event deaths death died dead alive survivors censored carriers donors women men females males female male boys girls "
-    "children adults members households families samples total totals responders nonresponders smokers users completers "
-    "dropouts relapses recurrences strokes infarctions admissions hospitalisations hospitalizations diagnoses births".split()
-)
-_COUNTING_HEADERS: Final = frozenset({("number",), ("num",), ("no", "of"), ("group", "size"), ("sample", "size"), ("size",)})
-# What is counted when it is not people: these turn `n_exons` into an ordinary number.
-THINGS: Final = frozenset(
-    "exons genes snps snp variants loci features clusters iterations iter reads bases models parameters params trees folds "
-    "components tests columns rows files levels classes transcripts pathways nodes edges terms steps estimators neighbors jobs splits repeats".split()
-)
-STATISTIC_WORDS: Final = frozenset(
-    "mean means avg average median mode sd std stdev se sem stderr var variance cov covariance ci lower upper low high lcl ucl "
-    "lci uci min max minimum maximum q1 q2 q3 iqr quantile percentile p pval pvalue padj fdr qvalue pct percent percentage perc "
-    "prop proportion share shares rate rates ratio fraction frac or rr hr irr beta betas b coef coefficient coefficients estimate "
-    "estimates est effect z t f wald chi chi2 chisq stat statistic df dof aic bic loglik ll r r2 rsq auc roc score scores "
-    "sensitivity specificity precision recall accuracy f1 rmse mae per weight weighted log logit exp odds hazard survival "
-    "probability prob rank power alpha correlation rho kappa skew kurtosis".split()
-)
-TOPIC_WORDS: Final = frozenset(
-    "year years yr month months quarter day days week weeks hour hours date time times age ages dose height bmi temperature pos "
-    "position bp start end stop chrom chromosome chr strand order index idx level code zip grade stage length width distance cost "
-    "costs price euro eur amount value af maf id ids row line version seed iteration epoch step fold lag bin k cluster width depth "
-    "distance mg kg cm mm ml".split()
-)
-AGGREGATE_WORDS: Final = COUNT_WORDS | STATISTIC_WORDS | frozenset({"total", "totals", "persons", "events", "n_obs"})
-_SHORT_LEVELS: Final = frozenset("f t z b r k or low high no yes".split())
 _LEVEL: Final = re.compile(r"\d+|[ivx]+|[a-d]|low|high|yes|no")
-_TOTAL: Final = re.compile(r"(grand\s+)?(total|totals|all|overall|sum|any|margin|gesamt|summe|insgesamt)", re.IGNORECASE)
+_TOTAL: Final = re.compile(
+    r"(grand\s+)?(total|totals|all|overall|sum|any|margin|gesamt|summe|insgesamt)", re.IGNORECASE
+)
 
 
 class Form(StrEnum):
@@ -201,7 +183,7 @@ def names_statistic(name: tuple[str, ...]) -> bool:
 def names_level(name: tuple[str, ...]) -> bool:
     """Whether a header is a category rather than a quantity: `grade 2`, `stage IV`, `F`, `low`."""
     if len(name) == 1:
-        return name[0] in _SHORT_LEVELS
+        return name[0] in SHORT_LEVELS
     return len(name) > 1 and _LEVEL.fullmatch(name[-1]) is not None
 
 
@@ -214,7 +196,7 @@ def names_count(name: tuple[str, ...]) -> bool:
     """Whether a header says that its cells count people or events."""
     if names_statistic(name) or (name and name[0] in {"id", "ids"}):
         return False
-    if name in _COUNTING_HEADERS or name[:2] == ("at", "risk") or _n_and_percent(name):
+    if name in COUNTING_HEADERS or name[:2] == ("at", "risk") or _n_and_percent(name):
         return True
     strong = any(word in COUNT_WORDS for word in name) and not any(word in THINGS for word in name)
     weak = any(word in PEOPLE_WORDS for word in name)

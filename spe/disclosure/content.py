@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from spe.disclosure.columns import Column
 from spe.disclosure.profile import Profile
-from spe.domain.verdict import Place, Severity
+from spe.domain.verdict import NOWHERE, Place, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Hit:
     """What a check saw: a sentence, where, and path and severity only when they are not the obvious ones."""
 
     text: str
-    place: Place = Place()
+    place: Place = NOWHERE
     path: str | None = None
     severity: Severity | None = None
 
@@ -66,7 +66,7 @@ class Unreadable:
 
     rule: str
     reason: str
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,16 @@ FORMS: Final = (
     _form("a Vault token", "hvs. hvb. hvr.", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}"),
     _form("a Vault token", "s.", r"(?<![\w.])s\.(?=[A-Za-z0-9]*\d)(?=[A-Za-z0-9]*[A-Z])[A-Za-z0-9]{24}\b"),
     _form("a JSON web token", "eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{5,}"),
-    _form("a JupyterHub token", "jupyterhub_api_token jpy_api_token", r"(?:JUPYTERHUB|JPY)_API_TOKEN\W{1,4}[0-9a-f]{20,}"),
+    _form(
+        "a JupyterHub token", "jupyterhub_api_token jpy_api_token", r"(?:JUPYTERHUB|JPY)_API_TOKEN\W{1,4}[0-9a-f]{20,}"
+    ),
     _form("a token in an address", "token=", r"[?&](?:access_)?token=[A-Za-z0-9_.-]{16,}"),
     _form("a private key", "private", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
     _form("a private key", "putty-user-key-file-", r"PuTTY-User-Key-File-\d"),
     _form("a private key", "age-secret-key-1", r"AGE-SECRET-KEY-1[0-9A-Z]{20,}", re.IGNORECASE),
-    _form("a cluster credential", "client-key-data client-certificate-data", r"client-(?:key|certificate)-data:\s*\S{16,}"),
+    _form(
+        "a cluster credential", "client-key-data client-certificate-data", r"client-(?:key|certificate)-data:\s*\S{16,}"
+    ),
     _form("a registry credential", '"auths"', r'"auths"\s*:\s*\{[^{}]*\{[^{}]*"auth"\s*:\s*"[^"]{8,}"'),
     _form("a cloud key", "akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _form("a cloud key", "aws_secret", r"aws_secret_access_key\W{1,5}[A-Za-z0-9/+]{40}\b", re.IGNORECASE),
@@ -54,9 +58,24 @@ FORMS: Final = (
     _form("an API key", "sg.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
     _form("an API key", ".atlasv1.", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}"),
     _form("a chat token", "xoxb- xoxa- xoxp- xoxr- xoxs-", r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
-    _form("a password in an address", "://", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"]{1,64}:[^\s/@'\"]{3,}@[\w.-]+", re.IGNORECASE),
-    _form("a password in a connection string", "password= pwd=", r"(?:password|pwd)=[^\s;&'\"{}$(<]{4,}[;&\s]", re.IGNORECASE),
-    _form("a password", "password passwd", r"passw(?:or)?d[\"']?\s*[:=]{1,2}>?\s*[\"'][^\"'\s{}$<]{6,}[\"']", re.IGNORECASE),
+    _form(
+        "a password in an address",
+        "://",
+        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"]{1,64}:[^\s/@'\"]{3,}@[\w.-]+",
+        re.IGNORECASE,
+    ),
+    _form(
+        "a password in a connection string",
+        "password= pwd=",
+        r"(?:password|pwd)=[^\s;&'\"{}$(<]{4,}[;&\s]",
+        re.IGNORECASE,
+    ),
+    _form(
+        "a password",
+        "password passwd",
+        r"passw(?:or)?d[\"']?\s*[:=]{1,2}>?\s*[\"'][^\"'\s{}$<]{6,}[\"']",
+        re.IGNORECASE,
+    ),
     _form(
         "a secret in an assignment",
         "secret token api_key apikey api-key",
@@ -64,7 +83,12 @@ FORMS: Final = (
         re.IGNORECASE,
     ),
     _form("a login", "machine ", r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+\S+"),
-    _form("an authorisation header", "bearer basic", r"\bauthorization\W{1,4}(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE),
+    _form(
+        "an authorisation header",
+        "bearer basic",
+        r"\bauthorization\W{1,4}(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{12,}",
+        re.IGNORECASE,
+    ),
     _form("a password hash", "$2a$ $2b$ $2y$", r"\$2[aby]\$\d{2}\$[./A-Za-z0-9]{53}"),
     _form("a password hash", "$6$ $5$ $argon2 $y$", r"\$(?:[56]\$|y\$|argon2(?:id|i|d)\$)[^\s:]{20,}"),
 )

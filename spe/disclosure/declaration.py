@@ -15,7 +15,8 @@ from spe.disclosure.parameters import unknown
 NAME: Final = "egress.yaml"
 MAX_SIZE: Final = 1024 * 1024
 KINDS: Final = frozenset(
-    "frequency-table magnitude-table regression survival figure gwas allele-frequencies model code text other".split()
+    {"frequency-table", "magnitude-table", "regression", "survival", "figure", "gwas", "allele-frequencies"}
+    | {"model", "code", "text", "other"}
 )
 _TOP: Final = frozenset({"purpose", "outputs"})
 _KEYS: Final = frozenset({"path", "title", "kind", "population", "unit", "data", "notes"})

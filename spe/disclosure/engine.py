@@ -70,7 +70,9 @@ def examine(
         return conclude(opened, first, policy, history)
 
 
-def look(folder: Folder, policy: DisclosurePolicy, profiles: Sequence[Profile] = (), watch: Watch | None = None) -> FirstLook:
+def look(
+    folder: Folder, policy: DisclosurePolicy, profiles: Sequence[Profile] = (), watch: Watch | None = None
+) -> FirstLook:
     """The first pass: list, read and check every output."""
     first = FirstLook()
     try:
@@ -147,10 +149,8 @@ def _things(opened: Opened, profiles: Sequence[Profile]) -> Iterator[object]:
 
 def _unread(opened: Opened, found: Iterable[Sighting]) -> Iterator[Sighting]:
     """Unreadable is a block under every policy, also one that does not name the check that reports it."""
-    if isinstance(opened.content, Unreadable) and not any(one.check == opened.content.rule for one in found):
+    if isinstance(opened.content, Unreadable) and not any(one.hit.severity is Severity.BLOCK for one in found):
         yield _engine(f"The file cannot be read: {opened.content.reason}.", opened.path)
-    elif isinstance(opened.content, Unreadable):
-        yield _engine("The content was not looked into, so nothing is known about it.", opened.path)
 
 
 def _with_twins(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

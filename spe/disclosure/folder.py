@@ -33,7 +33,7 @@ _KINDS: Final = (
 )
 
 
-class Closed(Exception):  # noqa: N818  a state of the folder, not a fault of the program
+class Closed(Exception):
     """Something in the folder cannot be opened as what it was listed as. The text says what."""
 
 
@@ -69,9 +69,7 @@ class Folder:
 
     def entries(self) -> Iterator[Entry]:
         """Every entry below the folder in the order of names. Raises Closed for what cannot be listed."""
-        count = 0
-        for entry in _walk(self._fd, "", 0):
-            count += 1
+        for count, entry in enumerate(_walk(self._fd, "", 0), start=1):
             if count > MAX_ENTRIES:
                 raise Closed(f"The folder holds more than {MAX_ENTRIES} entries.")
             yield entry

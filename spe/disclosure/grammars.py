@@ -77,18 +77,22 @@ def _fasta(lines: Sequence[str]) -> bool:
     letters = sum(len(line) for line in sequence)
     named = lines[0].startswith(">")
     fits = bool(sequence) and all(_BASES.fullmatch(line.strip()) for line in sequence)
-    return fits and (letters >= 30 if named else letters >= 200 and min(len(line) for line in sequence[:-1] or [""]) > 9)
+    return fits and (
+        letters >= 30 if named else letters >= 200 and min(len(line) for line in sequence[:-1] or [""]) > 9
+    )
 
 
 def _vcf_body(rows: _Rows) -> bool:
     return _all(
         rows,
-        lambda row: len(row) >= 8
-        and row[1].isdigit()
-        and _ALLELE.fullmatch(row[3]) is not None
-        and all(_ALLELE.fullmatch(allele) for allele in row[4].split(","))
-        and re.fullmatch(r"\.|[0-9.eE+-]+", row[5]) is not None
-        and (len(row) < 10 or "GT" in row[8].split(":") or _GENOTYPE.fullmatch(row[9]) is not None),
+        lambda row: (
+            len(row) >= 8
+            and row[1].isdigit()
+            and _ALLELE.fullmatch(row[3]) is not None
+            and all(_ALLELE.fullmatch(allele) for allele in row[4].split(","))
+            and re.fullmatch(r"\.|[0-9.eE+-]+", row[5]) is not None
+            and (len(row) < 10 or "GT" in row[8].split(":") or _GENOTYPE.fullmatch(row[9]) is not None)
+        ),
         at_least=1,
     ) and (len(rows[0]) >= 10 or all("=" in row[7] or row[7] == "." for row in rows))
 
@@ -96,12 +100,14 @@ def _vcf_body(rows: _Rows) -> bool:
 def _sam_body(rows: _Rows) -> bool:
     return _all(
         rows,
-        lambda row: len(row) >= 11
-        and row[1].isdigit()
-        and row[3].isdigit()
-        and _CIGAR.fullmatch(row[5]) is not None
-        and _BASES.fullmatch(row[9]) is not None
-        and (row[10] == "*" or len(row[10]) == len(row[9])),
+        lambda row: (
+            len(row) >= 11
+            and row[1].isdigit()
+            and row[3].isdigit()
+            and _CIGAR.fullmatch(row[5]) is not None
+            and _BASES.fullmatch(row[9]) is not None
+            and (row[10] == "*" or len(row[10]) == len(row[9]))
+        ),
         at_least=1,
     )
 
@@ -109,11 +115,13 @@ def _sam_body(rows: _Rows) -> bool:
 def _pileup(rows: _Rows) -> bool:
     return _all(
         rows,
-        lambda row: len(row) == 6
-        and row[1].isdigit()
-        and re.fullmatch(r"[ACGTNacgtn*]", row[2]) is not None
-        and row[3].isdigit()
-        and len(row[5]) == int(row[3]),
+        lambda row: (
+            len(row) == 6
+            and row[1].isdigit()
+            and re.fullmatch(r"[ACGTNacgtn*]", row[2]) is not None
+            and row[3].isdigit()
+            and len(row[5]) == int(row[3])
+        ),
     )
 
 
@@ -124,20 +132,24 @@ def _raw(rows: _Rows) -> bool:
 def _ped(rows: _Rows) -> bool:
     return _all(
         rows,
-        lambda row: len(row) >= 8
-        and len(row) % 2 == 0
-        and row[4] in {"0", "1", "2", "-9", "other"}
-        and all(allele in {"0", "A", "C", "G", "T", "1", "2", "N"} for allele in row[6:]),
+        lambda row: (
+            len(row) >= 8
+            and len(row) % 2 == 0
+            and row[4] in {"0", "1", "2", "-9", "other"}
+            and all(allele in {"0", "A", "C", "G", "T", "1", "2", "N"} for allele in row[6:])
+        ),
     )
 
 
 def _fam(rows: _Rows) -> bool:
     return _all(
         rows,
-        lambda row: len(row) == 6
-        and row[4] in {"0", "1", "2"}
-        and re.fullmatch(r"-?\d+(\.\d+)?|NA", row[5]) is not None
-        and not _number(row[0] + row[1]),
+        lambda row: (
+            len(row) == 6
+            and row[4] in {"0", "1", "2"}
+            and re.fullmatch(r"-?\d+(\.\d+)?|NA", row[5]) is not None
+            and not _number(row[0] + row[1])
+        ),
     ) and len({row[1] for row in rows}) == len(rows)
 
 
@@ -175,11 +187,13 @@ def _array(rows: _Rows) -> bool:
     body = [row for row in rows if not row[0].startswith("#")]
     return _all(
         body,
-        lambda row: len(row) in {4, 5}
-        and re.fullmatch(r"(rs|i|[a-zA-Z]+-?)\d+", row[0]) is not None
-        and _CHROMOSOME.fullmatch(row[1]) is not None
-        and row[2].isdigit()
-        and all(_CALL.fullmatch(call) for call in row[3:]),
+        lambda row: (
+            len(row) in {4, 5}
+            and re.fullmatch(r"(rs|i|[a-zA-Z]+-?)\d+", row[0]) is not None
+            and _CHROMOSOME.fullmatch(row[1]) is not None
+            and row[2].isdigit()
+            and all(_CALL.fullmatch(call) for call in row[3:])
+        ),
         at_least=3,
     )
 

@@ -4,48 +4,65 @@ Public identifiers (variants, genes, ontology terms, trial numbers) and ordinary
 quarters) have fixed forms as well; they are named here so that they are not taken for people.
 """
 
+import itertools
 import re
 from collections import Counter
 from typing import Final
 
-from spe.disclosure.columns import MISSING, THINGS, Column
+from spe.disclosure.columns import MISSING, Column
 from spe.disclosure.profile import plain, shape
+from spe.disclosure.vocabulary import ID_WORDS, NOT_PEOPLE_WORDS, PERSON_IDS, PERSON_WORDS
 
-_PERSON_WORDS: Final = frozenset(
-    "patient patients subject participant person pseudonym sample donor proband individual respondent member case record study "
-    "enrolee enrollee visit admission hospitalisation family mother father child sibling barcode specimen".split()
-)
-_ID_WORDS: Final = frozenset("id ids identifier no nr number code key uid uuid guid".split())
-_ALONE: Final = frozenset(
-    "id pid eid iid fid uid sid mrn nhsnumber nhs patientid subjectid sampleid participantid personid recordid studyid caseid "
-    "familyid donorid individualid pseudonym pseudonymid ssn nino nhsno encid visitid".split()
-)
-_NOT_PEOPLE: Final = THINGS | frozenset(
-    "gene variant rs rsid snp chromosome model term region site hospital country table figure category cluster drug atc icd "
-    "code pathway go trait phenotype trial arm group strand transcript probe cpg protein ensembl entrez area".split()
-)
+# Variants, genes, transcripts, proteins, ontology terms, diagnosis codes, studies: known to everybody.
 _PUBLIC: Final = re.compile(
-    r"(rs|ss|esv|nsv|RCV|VCV|SCV)\d+|(chr)?([1-9]|1\d|2[0-2]|X|Y|MT?):\d+([:_-][ACGTN*,-]+)*|chr([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+\S*|([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+([:_-][ACGTN*,-]+){2}|ENS[A-Z]*[GTPER]\d+(\.\d+)?|"
-    r"(N[MRPCGTW]|X[MRP])_\d+(\.\d+)?|[A-Z]{1,2}\d{2}(\.\d{1,2})?|[A-Z]\d{2}[A-Z]{2}\d{2}|(GO|HP|MONDO|EFO|DOID|OMIM|ORPHA|HGNC|CHEBI|"
-    r"UBERON|CL|MP|SNOMED|UMLS|MESH|KEGG|R-HSA|hsa|GCST|NCT|PGS|cg|ch)[:_-]?\d+|[OPQ]\d[A-Z0-9]{3}\d|\d{1,5}-\d",
+    "|".join(
+        (
+            r"(rs|ss|esv|nsv|RCV|VCV|SCV)\d+",
+            r"(chr)?([1-9]|1\d|2[0-2]|X|Y|MT?):\d+([:_-][ACGTN*,-]+)*",
+            r"chr([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+\S*",
+            r"([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+([:_-][ACGTN*,-]+){2}",
+            r"ENS[A-Z]*[GTPER]\d+(\.\d+)?",
+            r"(N[MRPCGTW]|X[MRP])_\d+(\.\d+)?",
+            r"[A-Z]{1,2}\d{2}(\.\d{1,2})?",
+            r"[A-Z]\d{2}[A-Z]{2}\d{2}",
+            r"(GO|HP|MONDO|EFO|DOID|OMIM|ORPHA|HGNC|CHEBI|UBERON|CL|MP|SNOMED|UMLS|MESH|KEGG|R-HSA|hsa)[:_-]?\d+",
+            r"(GCST|NCT|PGS|cg|ch)[:_-]?\d+",
+            r"[OPQ]\d[A-Z0-9]{3}\d",
+            r"\d{1,5}-\d",
+        )
+    ),
     re.IGNORECASE,
 )
+# Bands, intervals, dates, quarters and weeks, times of day.
 _LABEL: Final = re.compile(
-    r"[<>≤≥]?=?\s*\d+(\.\d+)?\s*(?:-|–|to|,)\s*\d+(\.\d+)?\+?|\d+\+|[\[(]\s*-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?\s*[\])]|"
-    r"\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}[- ]?[QWMqwm]\d{1,2}|[QWMqwm]\d{1,2}|"
-    r"\d{1,2}:\d{2}(:\d{2})?|\d{4}/\d{2,4}"
+    "|".join(
+        (
+            r"[<>≤≥]?=?\s*\d+(\.\d+)?\s*(?:-|–|to|,)\s*\d+(\.\d+)?\+?",
+            r"\d+\+",
+            r"[\[(]\s*-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?\s*[\])]",
+            r"\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?",
+            r"\d{1,2}[./]\d{1,2}[./]\d{2,4}",
+            r"\d{4}[- ]?[QWMqwm]\d{1,2}",
+            r"[QWMqwm]\d{1,2}",
+            r"\d{1,2}:\d{2}(:\d{2})?",
+            r"\d{4}/\d{2,4}",
+        )
+    )
 )
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
+_UUID: Final = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}",
+    re.IGNORECASE,
+)
 
 
 def names_person_id(header: str) -> bool:
     """Whether a header says that the cells identify people."""
     name = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", header).lower())
-    if "".join(name) in _ALONE:
+    if "".join(name) in PERSON_IDS:
         return True
-    if any(word in _NOT_PEOPLE for word in name):
+    if any(word in NOT_PEOPLE_WORDS for word in name):
         return False
-    return any(word in _PERSON_WORDS for word in name) and any(word in _ID_WORDS for word in name)
+    return any(word in PERSON_WORDS for word in name) and any(word in ID_WORDS for word in name)
 
 
 def holds_ids(column: Column, *, rows: int, fewest: int) -> bool:
@@ -72,10 +89,15 @@ def holds_named_ids(column: Column, *, fewest: int) -> bool:
 
 
 def _is_row_numbers(column: Column) -> bool:
-    return column.name.lower() == "id" and list(column.cells) in (
-        [str(at) for at in range(len(column.cells))],
-        [str(at + 1) for at in range(len(column.cells))],
-    ) and len(column.cells) <= 50
+    return (
+        column.name.lower() == "id"
+        and list(column.cells)
+        in (
+            [str(at) for at in range(len(column.cells))],
+            [str(at + 1) for at in range(len(column.cells))],
+        )
+        and len(column.cells) <= 50
+    )
 
 
 def _share(cells: list[str], pattern: re.Pattern[str]) -> bool:
@@ -92,5 +114,5 @@ def _telling(form: str, cells: list[str]) -> bool:
 
 def _arithmetic(cells: list[str]) -> bool:
     values = [int(cell) for cell in cells]
-    steps = {right - left for left, right in zip(values, values[1:], strict=False)}
+    steps = {right - left for left, right in itertools.pairwise(values)}
     return len(steps) == 1

@@ -18,18 +18,22 @@ from PIL import Image as Pillow
 from spe.disclosure.content import Image, Unreadable
 
 MAX_PIXELS: Final = 50_000_000
-_PNG_PICTURE: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"sBIT", b"bKGD"})
+_PNG_PICTURE: Final = frozenset(
+    {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"sBIT", b"bKGD"}
+)
 _PNG_CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _PNG_SIZES: Final = {b"tRNS": 256, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"sBIT": 4, b"bKGD": 6}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _MAX_TEXT: Final = 1024 * 1024
-_PICTURE_MARKERS: Final = frozenset({0xDB, 0xC4, 0xDD, 0xDA, *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_PICTURE_MARKERS: Final = frozenset(
+    {0xDB, 0xC4, 0xDD, 0xDA, *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
+)
 _FRAME_MARKERS: Final = frozenset({0xC0, 0xC1, 0xC2})
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
-class _Broken(Exception):  # noqa: N818  caught in this module only
+class _Broken(Exception):
     """The file does not have the form of its kind."""
 
 
@@ -218,7 +222,9 @@ def _jpeg_segment(marker: int, body: bytes, walk: _Walk) -> None:
     )
     if marker in _PICTURE_MARKERS or known:
         return
-    walk.drop("comment" if marker == 0xFE else f"APP{marker - 0xE0}" if 0xE0 <= marker <= 0xEF else "private", len(body))
+    walk.drop(
+        "comment" if marker == 0xFE else f"APP{marker - 0xE0}" if 0xE0 <= marker <= 0xEF else "private", len(body)
+    )
     walk.texts.append(body.decode("latin-1"))
 
 

@@ -7,10 +7,10 @@ because what is hashed holds no fractions.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from spe.domain.errors import Invalid
 from spe.domain.verdict import Severity
@@ -49,7 +49,7 @@ class Nothing:
 _P = TypeVar("_P")
 
 
-def parameter(  # noqa: PLR0913  one keyword per fact about a parameter reads best where it is declared
+def parameter(
     default: Any,
     *,
     stricter: Stricter,
@@ -112,7 +112,7 @@ def worse(left: Severity, right: Severity) -> Severity:
     return max(left, right, key=lambda severity: severity.rank)
 
 
-_CHOICES = {
+_CHOICES: Final[dict[Stricter, Callable[[Any, Any], Any]]] = {
     Stricter.HIGHER: max,
     Stricter.LOWER: min,
     Stricter.MORE: frozenset.union,

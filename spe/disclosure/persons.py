@@ -73,17 +73,16 @@ def _french(text: str) -> bool:
     return body.isdigit() and 97 - int(body) % 97 == int(text[13:])
 
 
-_ITALIAN_ODD: Final = dict(
-    zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18,
-        20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23), strict=True)
-)  # fmt: skip
+_ITALIAN_ODD: Final = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+
+
+def _italian_value(char: str, *, odd: bool) -> int:
+    place = int(char) if char.isdigit() else ord(char) - 65
+    return _ITALIAN_ODD[place] if odd else place
 
 
 def _italian(text: str) -> bool:
-    total = sum(
-        _ITALIAN_ODD[char] if at % 2 == 0 else (int(char) if char.isdigit() else ord(char) - 65)
-        for at, char in enumerate(text[:15])
-    )
+    total = sum(_italian_value(char, odd=at % 2 == 0) for at, char in enumerate(text[:15]))
     return chr(65 + total % 26) == text[15]
 
 
@@ -264,14 +263,14 @@ def persons_in(text: str, masks: frozenset[str]) -> Iterator[tuple[str, int]]:
     """The kind and position of each number or address of a person in a text. `masks` are record numbers."""
     yield from _numbers(text)
     if "@" in text:
-        yield from (
-            ("an e-mail address", found.start()) for found in _EMAIL.finditer(text) if not found.group().endswith(_NOT_MAIL)
-        )
+        mails = (found for found in _EMAIL.finditer(text) if not found.group().endswith(_NOT_MAIL))
+        yield from (("an e-mail address", found.start()) for found in mails)
     if "+" in text:
         yield from (("a telephone number", found.start()) for found in _PHONE.finditer(text) if _long(found.group()))
     yield from (("an account number", found.start()) for found in _IBAN.finditer(text) if _iban(found.group()))
     for mask in sorted(masks):
-        yield from (("a record number of the data holder", found.start()) for found in mask_pattern(mask).finditer(text))
+        found_masks = mask_pattern(mask).finditer(text)
+        yield from (("a record number of the data holder", found.start()) for found in found_masks)
 
 
 def mask_pattern(mask: str) -> re.Pattern[str]:

@@ -25,7 +25,9 @@ _JUNK: Final = re.compile(r"[\W_]+")
 _SHAPE: Final = str.maketrans("0123456789", "9" * 10)
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")
 _PLAIN_NUMBER: Final = re.compile(r"[-+]?[\d.,]+([eE][-+]?\d+)?")
-_WRAPPED: Final = re.compile(r"(?:id|x|s|p|v|sample|subject|patient|participant)?(.+?)(?:v\d{1,2}|r\d|t\d|rep\d|bam|vcf|fastq|cram)?")
+_WRAPPED: Final = re.compile(
+    r"(?:id|x|s|p|v|sample|subject|patient|participant)?(.+?)(?:v\d{1,2}|r\d|t\d|rep\d|bam|vcf|fastq|cram)?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class Profile:
     def from_json(document: object) -> "Profile":
         """Read a profile from a mapping, or JSON text or bytes. Raises Invalid: nothing is checked without it."""
         try:
-            parsed = json.loads(document) if isinstance(document, str | bytes) else document
+            parsed: Any = json.loads(document) if isinstance(document, str | bytes) else document
             return _read(parsed)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Invalid({"dataset": "This is no dataset profile; make one with `spe dataset profile`."}) from error
@@ -136,9 +138,9 @@ def shape(form: str) -> str:
 def spellings(token: str) -> frozenset[str]:
     """The plain forms under which a word could be an identifier: whole, parts, and without wrapping."""
     parts = [part for part in _JUNK.split(token.casefold()) if part]
-    joined = {"".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, min(len(parts), start + 4) + 1)}
-    whole = "".join(parts)
-    forms = {whole, *joined} if len(parts) <= 12 else {whole}
+    forms = {"".join(parts)}
+    if len(parts) <= 12:
+        forms |= {"".join(parts[at : at + count]) for at in range(len(parts)) for count in range(1, 5)}
     for form in tuple(forms):
         if match := _WRAPPED.fullmatch(form):
             forms.add(match.group(1))

@@ -145,7 +145,7 @@ def _id_columns(table: Table, id_column: str | None) -> Iterator[Column]:
 
 def _triples(table: Table, key: bytes) -> Iterator[bytes]:
     """Fingerprints of triples of cells that stand in one row only, over the most telling columns."""
-    telling = [column for column in table.columns if column.form is not Form.EMPTY and 1 < len(column.distinct)]
+    telling = [column for column in table.columns if column.form is not Form.EMPTY and len(column.distinct) > 1]
     chosen = sorted(sorted(telling, key=lambda one: -len(one.distinct))[:TRIPLE_COLUMNS], key=lambda one: one.index)
     for columns in combinations(chosen, 3):
         rows = list(zip(*(column.cells[:TRIPLE_ROWS] for column in columns), strict=True))

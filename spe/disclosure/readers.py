@@ -136,9 +136,7 @@ def _picture(data: bytes, found: Signature) -> _Reading:
 def _foreign(found: Signature, head: bytes) -> _Reading:
     reason = f"it is a {found.name}, which is not opened here"
     text = head.decode("utf-8", "replace")
-    return _Reading(
-        type=found.name, content=Unreadable(rule="TYP-01", reason=reason), signature=found, head=text
-    )
+    return _Reading(type=found.name, content=Unreadable(rule="TYP-01", reason=reason), signature=found, head=text)
 
 
 def _written(path: str, data: bytes, kind: str | None) -> _Reading:
@@ -184,9 +182,7 @@ def _sheet(name: str, text: str, kind: str | None, layers: tuple[Layer, ...]) ->
 
 def _json(text: str, kind: str | None, layers: tuple[Layer, ...]) -> _Reading:
     try:
-        if len(text) > MAX_JSON:
-            raise ValueError("too large")
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = _parsed(text)
     except (ValueError, RecursionError):
         reason = "it cannot be read as JSON, or says something twice"
         return _Reading(type="json", content=Unreadable(rule="TYP-06", reason=reason), layers=layers)
@@ -195,6 +191,12 @@ def _json(text: str, kind: str | None, layers: tuple[Layer, ...]) -> _Reading:
     if isinstance(value, Mapping) and isinstance(value.get("cells"), list) and "nbformat" in value:
         return _notebook(value, layers, kind)
     return _Reading(type="json", content=Json(value=value), tables=tuple(tables_in_json(value, kind)), layers=layers)
+
+
+def _parsed(text: str) -> Any:
+    if len(text) > MAX_JSON:
+        raise ValueError("too large")
+    return json.loads(text, object_pairs_hook=_unique)
 
 
 def _strings(value: object) -> Iterator[str]:

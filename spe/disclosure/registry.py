@@ -41,7 +41,7 @@ class Check:
         return self.sentence.format(**{name: _spoken(value) for name, value in plain_parameters(parameters).items()})
 
 
-def check(  # noqa: PLR0913  the facts about a check stand together above it
+def check(
     name: str,
     *,
     applies_to: type[_T],

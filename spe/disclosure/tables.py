@@ -9,8 +9,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, zip_longest
 from typing import Any, Final
 
 from spe.disclosure.columns import MISSING, column, names_count, number, words
@@ -79,8 +79,10 @@ def _table(filled: list[tuple[int, list[str]]], rows: list[tuple[int, list[str]]
     data = body[depth:]
     ragged = [line for line, row in data if len(row) != width]
     if ragged:
-        text = f"{len(ragged)} rows have another number of cells than the header" if len(ragged) > 1 else (
-            "a row has another number of cells than the header"
+        text = (
+            f"{len(ragged)} rows have another number of cells than the header"
+            if len(ragged) > 1
+            else ("a row has another number of cells than the header")
         )
         defects.append(Hit(text=text, place=Place(line=ragged[0])))
     defects += _blank_line(rows, data) + _doubled_header(header)
@@ -131,7 +133,7 @@ def _names_levels(row: Sequence[str]) -> bool:
     rest = [number(cell.strip()) for cell in row[1:]]
     named = number(row[0].strip()) is None
     known = [value for value in rest if value is not None]
-    rising = all(left < right for left, right in zip(known, known[1:], strict=False))
+    rising = all(left < right for left, right in pairwise(known))
     return named and rising and all(value.is_integer() for value in known)
 
 
@@ -161,9 +163,11 @@ def _evenness(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
 
 def _plain_fault(message: str) -> str:
     """The reader's complaint without any part of the text."""
-    return "a quotation mark is not closed or stands in a wrong place" if "expected" in message or "EOF" in message else (
-        "a cell is too long" if "larger" in message else "its form is broken"
-    )
+    if "larger" in message:
+        return "a cell is too long"
+    if "expected" in message or "end of data" in message:
+        return "a quotation mark is not closed or stands in a wrong place"
+    return "its form is broken"
 
 
 def tables_in_text(text: str, kind: str | None) -> Iterator[Table]:
@@ -274,20 +278,20 @@ def _json_rows(node: list[Any], kind: str | None) -> Table | None:
 
 def _json_columns(node: Mapping[str, Any], kind: str | None) -> Table | None:
     parts = list(node.values())
-    if all(isinstance(part, list) and len(part) > 1 and not any(isinstance(c, list | dict) for c in part) for part in parts):
-        if len({len(part) for part in parts}) == 1:
-            rows = list(zip(*([_cell(cell) for cell in part] for part in parts), strict=True))
-            return make_table(list(node), rows, kind=kind)
-        return None
-    flat = all(
-        isinstance(part, Mapping) and part and not any(isinstance(cell, list | dict) for cell in part.values())
-        for part in parts
-    )
-    if flat and len(parts) > 1:
+    if all(isinstance(part, list) and len(part) > 1 and _plain(part) for part in parts):
+        if len({len(part) for part in parts}) > 1:
+            return None
+        rows = list(zip(*([_cell(cell) for cell in part] for part in parts), strict=True))
+        return make_table(list(node), rows, kind=kind)
+    if len(parts) > 1 and all(isinstance(part, Mapping) and part and _plain(part.values()) for part in parts):
         keys = list(dict.fromkeys(key for part in parts for key in part))
         rows = [(str(key), *(_cell(part.get(key)) for part in parts)) for key in keys]
         return make_table(["", *node], rows, kind=kind)
     return None
+
+
+def _plain(values: Iterable[object]) -> bool:
+    return not any(isinstance(value, list | dict) for value in values)
 
 
 def _cell(value: object) -> str:

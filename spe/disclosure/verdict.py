@@ -95,5 +95,3 @@ def _finding(sighting: Sighting, policy: DisclosurePolicy) -> Finding:
         place=hit.place,
         path=hit.path or sighting.path,
     )
-
-

@@ -92,6 +92,9 @@ class Place:
         return Place(column=_text(place, "column") if "column" in place else None, **numbers)
 
 
+NOWHERE: Final = Place()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing a check saw. The message names rule and place, never a value from the data."""
@@ -99,7 +102,7 @@ class Finding:
     check: str
     severity: Severity
     message: str
-    place: Place = Place()
+    place: Place = NOWHERE
     path: str | None = None
 
     @property

@@ -30,7 +30,7 @@ from spe.gate.portal import Portal, Reporter
 from spe.gate.roster import Roster, settle_now_and_then
 from spe.gate.session import Clocks, Session
 
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 5.0
 LOCK_PAUSE = 0.05
 MOST_INBOUND = 512
 MOST_CONTROL = 16

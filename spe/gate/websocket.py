@@ -25,6 +25,9 @@ from spe.gate.session import MOST_LINKS, Ending
 
 LARGEST_FROM_BROWSER = 16 * 1024 * 1024
 LARGEST_EVENT = 64 * 1024
+LARGEST_READ = 32 * 1024 * 1024
+"""What the gate takes in at most to look at it: a kernel message between the cap and this is left out, not cut."""
+MOST_LEFT_OUT = 10
 HEARTBEAT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 LONGEST_REASON = 120
@@ -38,7 +41,7 @@ WENT_WELL = 1000
 SENTENCES = {
     OVER_BUDGET: "Today's allowance for data shown in the browser is used up; it starts anew at 00:00 UTC. "
     "Results leave through an egress request: run `spe egress submit` or open the portal.",
-    TOO_LARGE: "One message was larger than this workspace lets through at once. Show less of it, or "
+    TOO_LARGE: "An output was larger than this workspace lets through at once and was left out. Show less of it, or "
     "take it out through an egress request: run `spe egress submit` or open the portal.",
     NOT_ALLOWED: "The connection carried something that is not a Jupyter message.",
     NOTEBOOK_GONE: "The notebook closed the connection.",
@@ -109,7 +112,9 @@ async def _connect(exchange: Exchange) -> aiohttp.ClientWebSocketResponse:
             protocols=protocol.subprotocols,
             headers=[pair for pair in pairs if pair[0] != "Accept-Encoding"],
             compress=0,
-            max_msg_size=min(protocol.largest_out or spec.message_bytes, spec.message_bytes),
+            max_msg_size=min(protocol.largest_out, spec.message_bytes)
+            if protocol.largest_out
+            else max(LARGEST_READ, spec.message_bytes),
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
         )
     except aiohttp.WSServerHandshakeError as error:
@@ -149,6 +154,7 @@ class SocketLink:
         self._journal = journal
         self._protocol = PROTOCOLS[exchange.route.kind]
         self._talk = Conversation()
+        self._left_out = 0
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.finished = asyncio.Event()
 
@@ -238,7 +244,7 @@ class SocketLink:
             await self._drop(Direction.OUT, message)
             return None
         if message.size > self._session.spec.message_bytes:
-            return self._stop(TOO_LARGE, "message-too-large", message.kind)
+            return await self._leave_out(message)
         if not self._session.budget.spend(message.channel, message.kind, message.size + FRAME_COST):
             return self._over()
         await self._browser.send_bytes(frame.data)
@@ -248,6 +254,8 @@ class SocketLink:
         if frame.type is not WSMsgType.TEXT:
             return self._stop(NOT_ALLOWED, "message-refused", "binary")
         size = len(frame.data.encode())
+        if size > self._session.spec.message_bytes:
+            return self._stop(TOO_LARGE, "message-too-large", self._protocol.channel)
         if not self._session.budget.spend(self._protocol.channel, "text", size + FRAME_COST):
             return self._over()
         await self._browser.send_str(frame.data)
@@ -295,6 +303,15 @@ class SocketLink:
         sentence = self._talk.first_refusal(family) if direction is Direction.OUT else None
         if sentence:
             await self._browser.send_bytes(self._talk.notice(sentence))
+
+    async def _leave_out(self, message: Message) -> Ending | None:
+        """An output over the cap: a line in its place; a connection that keeps on doing this ends."""
+        self._left_out += 1
+        ending = self._stop(TOO_LARGE, "message-too-large", message.kind)
+        if self._left_out > MOST_LEFT_OUT:
+            return ending
+        await self._browser.send_bytes(self._talk.notice(ending.sentence))
+        return None
 
     def _over(self) -> Ending:
         ending = self._stop(OVER_BUDGET, "budget-exceeded", "day")

@@ -19,6 +19,8 @@ from spe.hub.portal import PortalClient, PortalRefused, PortalSilent, portal_at
 _POLL_SECONDS = 3.0
 _STOP_CALL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.5
+# The Hub gives up at its own start time-out with a sentence of its own; ours comes first.
+_MARGIN_SECONDS = 2.0
 _GONE = frozenset({404, 410})
 _NO_WORKSPACE = "There is no such workspace. Start one of your workspaces in the portal."
 _SILENT_SENTENCE = (
@@ -85,7 +87,7 @@ class PortalSpawner(Spawner):  # type: ignore[misc]  # the Hub ships no types
         self._last, self.refusal = None, ""
         try:
             answer = await self._portal().post(
-                f"{self._path()}:start", self.start_request(), seconds=float(self.start_timeout)
+                f"{self._path()}:start", self.start_request(), seconds=self.start_timeout - _MARGIN_SECONDS
             )
             self.gate_url = _gate_url(answer)
         except PortalSilent as silence:

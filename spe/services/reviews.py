@@ -4,13 +4,14 @@ The checker acknowledges every finding on an output before approving it. The joi
 return, reject) is written down by one of those who reviewed.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spe.domain.egress import EgressContext, EgressRequest, EgressState
-from spe.domain.errors import Invalid, NotFound
+from spe.domain.errors import Invalid, NotFound, Stale
 from spe.domain.ids import RequestId
 from spe.domain.machine import Offer
 from spe.domain.permit import Permit
@@ -82,11 +83,21 @@ class ReviewService:
             context = self._egress.context(uow, request, by.person, reason="asked in the form")
         return self._view(request, permit, context, by=by)
 
-    def review(self, request_id: RequestId, judgements: Mapping[str, Judgement], *, by: Principal) -> ReviewView:
-        """Hand in one's judgement on every output. It stands: nobody votes twice in a round."""
+    def review(
+        self,
+        request_id: RequestId,
+        judgements: Mapping[str, Judgement],
+        *,
+        seen: str | None = None,
+        by: Principal,
+    ) -> ReviewView:
+        """Hand in one's judgement on every output. It stands: nobody votes twice in a round.
+
+        With `seen` (see `mark_of`) the judgement holds for what was read only: `Stale` when that changed since.
+        """
         now = self._now()
         with self._house.ports.store.begin() as uow:
-            request = uow.egress.get(request_id)
+            request = as_read(uow.egress.get(request_id), seen)
             context = self._egress.context(uow, request, by.person)
             report = self._egress.report_of(request)
             moved = apply(uow, REQUESTS, request, "review", context, now=now, by=by, facts={"round": request.round})
@@ -109,11 +120,13 @@ class ReviewService:
             context = self._egress.context(uow, moved, by.person, reason="asked in the form")
         return self._view(moved, permit, context, by=by)
 
-    def conclude(self, request_id: RequestId, verb: str, *, reason: str = "", by: Principal) -> ReviewView:
+    def conclude(
+        self, request_id: RequestId, verb: str, *, reason: str = "", seen: str | None = None, by: Principal
+    ) -> ReviewView:
         """Write down the joint decision: `approve` what all approved, `return` or `reject` the whole."""
         now = self._now()
         with self._house.ports.store.begin() as uow:
-            request = uow.egress.get(request_id)
+            request = as_read(uow.egress.get(request_id), seen)
             context = self._egress.context(uow, request, by.person, reason=reason)
             approved = context.passing if verb == "approve" else frozenset()
             moved = apply(
@@ -132,11 +145,13 @@ class ReviewService:
         self._house.ring()
         return self._view(moved, permit, context, by=by)
 
-    def waive(self, request_id: RequestId, reasons: Mapping[str, str], *, by: Principal) -> ReviewView:
+    def waive(
+        self, request_id: RequestId, reasons: Mapping[str, str], *, seen: str | None = None, by: Principal
+    ) -> ReviewView:
         """Waive every blocking finding, each by its key with its own reason, where the policy allows it."""
         now = self._now()
         with self._house.ports.store.begin() as uow:
-            request = uow.egress.get(request_id)
+            request = as_read(uow.egress.get(request_id), seen)
             context = self._egress.context(uow, request, by.person, reason=" ".join(reasons.values()))
             unknown = set(reasons) - context.blocking
             empty = [key for key, reason in reasons.items() if not reason.strip()]
@@ -207,6 +222,22 @@ class ReviewService:
 
     def _now(self) -> datetime:
         return self._house.ports.clock.now()
+
+
+def mark_of(request: EgressRequest) -> str:
+    """A short name of what a checker judges: the round, the files by digest, the report and the policy.
+
+    Another checker's review does not change it, so nobody is disturbed by, or learns of, the others' work.
+    """
+    facts = [request.round, sorted(request.digests.items()), request.report, request.policy_digest]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def as_read(request: EgressRequest, seen: str | None) -> EgressRequest:
+    """The request, if it is still what was read (None: whatever it is now). Raises `Stale`."""
+    if seen is not None and mark_of(request) != seen:
+        raise Stale("The request changed since you read it.")
+    return request
 
 
 def check_judgements(request: EgressRequest, report: Report | None, judgements: Mapping[str, Judgement]) -> None:

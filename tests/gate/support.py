@@ -85,7 +85,7 @@ class Portal:
         if request.path == "/gate/events":
             self.events.append(await request.json())
             return web.json_response({}, status=202)
-        body = await request.read()
+        body = b"".join([chunk async for chunk in request.content.iter_any()])
         self.calls.append((request.method, request.raw_path, dict(request.headers), body))
         return web.json_response({"bytes": len(body)}, headers={"X-Secret": "no", "ETag": '"1"'})
 
@@ -189,6 +189,13 @@ class World:
             raise AssertionError(f"the gate ended: {self.log()}")
         try:
             return bool(await self.status()) and self.inbound.exists()
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def answers(self) -> bool:
+        """True when the gate started last answers, and not one that is ending."""
+        try:
+            return bool(await self.status()) and bool(await self.get("api"))
         except (aiohttp.ClientError, OSError):
             return False
 

@@ -1,6 +1,7 @@
 """A flood ends at the budget: the connection is cut, the person is told why, the audit hears of it once."""
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from spe.gate.messages import SUBPROTOCOL
+from spe.gate.websocket import LARGEST_READ, MOST_LEFT_OUT
 from tests.gate.support import PERSON, frame, parts_of, until, world
 
 BUDGET = 5_000_000
@@ -117,12 +119,13 @@ def test_work_is_still_saved_over_the_budget_and_the_answer_is_withheld() -> Non
     assert b"kept in the workspace" in body
 
 
-def test_one_message_over_its_cap_ends_the_connection_with_a_sentence() -> None:
+def test_an_output_over_its_cap_is_left_out_with_a_sentence_and_many_end_the_connection() -> None:
     async def big(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(protocols=[SUBPROTOCOL])
         await ws.prepare(request)
         await ws.receive()
-        await ws.send_bytes(frame("display_data", {"data": "x" * 300_000}))
+        for _ in range(MOST_LEFT_OUT + 5):
+            await ws.send_bytes(frame("display_data", {"data": "x" * 300_000}))
         await ws.receive()
         return ws
 
@@ -136,7 +139,25 @@ def test_one_message_over_its_cap_ends_the_connection_with_a_sentence() -> None:
     total, notices, code = asyncio.run(story())
     assert total == 0
     assert code == 4413
+    assert len(notices) == MOST_LEFT_OUT + 1
     assert "larger than this workspace lets through" in notices[0]["content"]["text"]
+
+
+def test_a_message_too_large_to_look_at_ends_the_connection() -> None:
+    async def huge(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse(protocols=[SUBPROTOCOL])
+        await ws.prepare(request)
+        await ws.receive()
+        with contextlib.suppress(ConnectionError):
+            await ws.send_bytes(frame("stream", {"text": "x" * (LARGEST_READ + 1)}))
+        return ws
+
+    async def story() -> Any:
+        async with world(huge) as around, around.socket() as ws:
+            return await drink(ws)
+
+    total, _, code = asyncio.run(story())
+    assert (total, code) == (0, 4413)
 
 
 def test_a_refused_widget_is_explained_once() -> None:

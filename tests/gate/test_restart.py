@@ -62,6 +62,7 @@ def test_a_kill_in_the_middle_of_a_flood_does_not_win_anything() -> None:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost:8000\r\n\r\n".encode())
                 first = await reader.read(200_000)
                 if b" 429 " in first[:30]:
+                    writer.close()
                     break
                 around.kill()
                 total += first.count(b"x") + (await reader.read(-1)).count(b"x")
@@ -137,6 +138,7 @@ def test_a_second_gate_takes_over_when_the_first_ends() -> None:
             first.kill()
             first.wait(10)
             await starting
+            await until(lambda: around.answers())
             return (await around.get("api/contents/a"))[0]
 
     assert run(story()) == 200

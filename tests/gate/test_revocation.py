@@ -109,7 +109,7 @@ def test_a_cut_breaks_an_answer_under_way() -> None:
     async def story() -> bool:
         async with world(endless) as around:
             waiting = asyncio.create_task(around.get("api/contents/a"))
-            await until(lambda: around.used())
+            await until(around.used)
             await around.control("POST", "/cut", {"person": PERSON, "reason": "enough."})
             try:
                 await asyncio.wait_for(waiting, 10)

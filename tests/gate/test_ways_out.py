@@ -7,7 +7,6 @@ it gives the secret to whatever reaches it. Each shape is either refused, or eve
 import asyncio
 import gzip
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -435,8 +434,8 @@ async def _play() -> tuple[list[Row], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[tuple[list[Row], list[str]]]:
-    yield asyncio.run(_play())
+def played() -> tuple[list[Row], list[str]]:
+    return asyncio.run(_play())
 
 
 def test_every_way_out_is_refused_or_on_the_budget(played: tuple[list[Row], list[str]]) -> None:

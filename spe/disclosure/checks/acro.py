@@ -81,7 +81,9 @@ def checksums(folder: AcroFolder, _: Nothing) -> Iterator[Hit]:
 
 def _results(folder: AcroFolder) -> Mapping[str, Any] | None:
     results = folder.results.get("results") if isinstance(folder.results, Mapping) else None
-    return results if isinstance(results, Mapping) and all(isinstance(one, Mapping) for one in results.values()) else None
+    return (
+        results if isinstance(results, Mapping) and all(isinstance(one, Mapping) for one in results.values()) else None
+    )
 
 
 def _names(results: Mapping[str, Any]) -> Iterator[str]:

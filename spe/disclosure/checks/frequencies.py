@@ -31,8 +31,10 @@ _SPOKEN: Final = re.compile(rf"(?<![\w.,-])(\d+|{'|'.join(_WORDS)})\s+(?:(?!per\
 class SmallCounts:
     """The smallest count that may be shown."""
 
-    minimum: int = parameter(10, stricter=Stricter.HIGHER, says="persons in the smallest cell that may be shown", at_least=2)
-    assumed: Severity = parameter(
+    minimum: int = parameter(
+        10, stricter=Stricter.HIGHER, says="persons in the smallest cell that may be shown", at_least=2
+    )
+    assumed: Severity = parameter(  # noqa: RUF009  it returns a field
         Severity.REFER, stricter=Stricter.WORSE, says="how a small number weighs that only seems to count people"
     )
 
@@ -42,7 +44,7 @@ class SmallCounts:
     applies_to=Table,
     parameters=SmallCounts,
     sentence="A cell that counts people shows 0 or at least {minimum}; where counting is only assumed: {assumed}.",
-    remedy="Suppress or merge the small cells (and a second one, so that no margin gives them back), or round all counts.",
+    remedy="Suppress or merge small cells (and a second one, so that no margin gives them back), or round all counts.",
 )
 def small_counts(table: Table, p: SmallCounts) -> Iterator[Hit]:
     """No count from 1 to below the minimum, in long tables, cross-tabulations, and rows labelled as counts."""
@@ -54,7 +56,11 @@ def small_counts(table: Table, p: SmallCounts) -> Iterator[Hit]:
         if cell.value is not None and 0 < cell.value < p.minimum:
             yield Hit(text=f"a count below {p.minimum}", place=table.place(row, column), severity=severity)
         elif cell.below is not None and 1 < cell.below < p.minimum:
-            yield Hit(text=f"a bound that says a count is below {cell.below}", place=table.place(row, column), severity=severity)
+            yield Hit(
+                text=f"a bound that says a count is below {cell.below}",
+                place=table.place(row, column),
+                severity=severity,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ class Extremes:
     applies_to=Table,
     parameters=Extremes,
     severity=Severity.REFER,
-    sentence="A cell with nobody or everybody tells something about each member of its group; zeros are looked at: {zeros}.",
+    sentence="A cell with nobody or everybody tells something about each of its group; zeros are looked at: {zeros}.",
     remedy="Merge categories so that no group is empty or full, or say why an empty cell is there by design.",
 )
 def empty_or_full(table: Table, p: Extremes) -> Iterator[Hit]:

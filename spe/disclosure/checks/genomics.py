@@ -16,7 +16,9 @@ from spe.domain.verdict import Place
 
 _STORES: Final = (".mt", ".ht", ".vds", ".zarr", ".tdb", ".tiledb", ".gds", ".bed", ".pgen", ".bgen")
 _LISTS: Final = frozenset({".fam", ".psam", ".sample", ".keep", ".indiv", ".pedigree"})
-_HEADER: Final = re.compile(r"##(SAMPLE|PEDIGREE|META=<ID=.*Sample|bcftools_\w*Command|GATKCommandLine|commandline|cmdline)", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"##(SAMPLE|PEDIGREE|META=<ID=.*Sample|bcftools_\w*Command|GATKCommandLine|commandline|cmdline)", re.IGNORECASE
+)
 _CALLS: Final = re.compile(r"[0-9.]([/|][0-9.])+(:\S*)?|[ACGT-][ /|]?[ACGT-]")
 _DOSES: Final = frozenset({"0", "1", "2", "0.0", "1.0", "2.0", "-9"})
 
@@ -78,7 +80,7 @@ def _all_calls(column: Column) -> bool:
 
 def _all_doses(column: Column) -> bool:
     present = column.distinct - MISSING
-    return len(present - {"-9"}) >= 2 and present <= _DOSES and not column.words[:1] == ("n",)
+    return len(present - {"-9"}) >= 2 and present <= _DOSES and column.words[:1] != ("n",)
 
 
 def _all_dosages(column: Column) -> bool:
@@ -146,7 +148,7 @@ def _bare_list(output: Opened) -> bool:
     if output.type not in {"txt", "csv", "tsv"} or not output.layers:
         return False
     lines = [line.strip() for line in output.layers[0].text[: 1 << 20].splitlines() if line.strip()]
-    if not 5 <= len(lines) or any(len(line.split()) > 2 for line in lines):
+    if not len(lines) >= 5 or any(len(line.split()) > 2 for line in lines):
         return False
     cells = tuple(line.split()[-1] for line in lines)
     column = Column(index=0, name="", cells=cells, distinct=frozenset(cells), form=Form.TEXT)

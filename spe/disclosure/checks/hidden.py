@@ -81,7 +81,7 @@ def coded_run(layer: Layer, p: Runs) -> Iterator[Hit]:
 class Unseen:
     """How heavy words of mixed scripts weigh."""
 
-    look_alikes: Severity = parameter(
+    look_alikes: Severity = parameter(  # noqa: RUF009  it returns a field
         Severity.REFER, stricter=Stricter.WORSE, says="how words with letters of two scripts weigh"
     )
 
@@ -90,7 +90,7 @@ class Unseen:
     "HID-12",
     applies_to=Layer,
     parameters=Unseen,
-    sentence="No zero-width characters, variation selectors, tags or non-characters; look-alike letters: {look_alikes}.",
+    sentence="No zero-width characters, variation selectors, tags, non-characters; look-alike letters: {look_alikes}.",
     remedy="Remove the unseen characters; the preview shows each by its code point.",
 )
 def unseen_characters(layer: Layer, p: Unseen) -> Iterator[Hit]:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from spe.disclosure.columns import AGGREGATE_WORDS, MISSING, Column, Form, words
+from spe.disclosure.columns import MISSING, Column, Form, words
 from spe.disclosure.content import Hit, Layer, Profiled, Table
 from spe.disclosure.idlike import holds_ids, holds_named_ids, names_person_id
 from spe.disclosure.parameters import Stricter, parameter
 from spe.disclosure.profile import Profile, plain, shape
 from spe.disclosure.registry import check
+from spe.disclosure.vocabulary import AGGREGATE_WORDS
 from spe.domain.verdict import Place, Severity
 
 _WORD: Final = re.compile(r"[^\s,;|\"'<>()\[\]{}=:@]{3,}")
@@ -26,7 +27,9 @@ class CohortSize:
     """From which size on a table is as long as the cohort."""
 
     percent: int = parameter(50, stricter=Stricter.LOWER, says="percent of the cohort", at_least=1, at_most=100)
-    fewest_rows: int = parameter(20, stricter=Stricter.LOWER, says="rows below which no table counts as a cohort", at_least=2)
+    fewest_rows: int = parameter(
+        20, stricter=Stricter.LOWER, says="rows below which no table counts as a cohort", at_least=2
+    )
 
 
 @check(
@@ -61,7 +64,11 @@ class KnownIds:
     """How many short numeric identifiers make a column one of identifiers."""
 
     weak_percent: int = parameter(
-        90, stricter=Stricter.LOWER, says="percent of a column's cells that are known short numbers", at_least=10, at_most=100
+        90,
+        stricter=Stricter.LOWER,
+        says="percent of a column's cells that are known short numbers",
+        at_least=10,
+        at_most=100,
     )
 
 
@@ -88,7 +95,7 @@ def known_identifier(output: Profiled, p: KnownIds) -> Iterator[Hit]:
 
 
 def _stem(path: str) -> str:
-    return path.rsplit("/", 1)[-1].split(".")[0]
+    return path.rsplit("/", 1)[-1].split(".", maxsplit=1)[0]
 
 
 def _known_words(layer: Layer, profiles: list[Profile]) -> Iterator[Hit]:
@@ -152,7 +159,10 @@ def unique_records(table: Table, p: KAnonymity) -> Iterator[Hit]:
     unique = sum(1 for count in groups.values() if count == 1)
     small = sum(count for count in groups.values() if count < p.minimum)
     if unique * 100 >= table.rows * p.block_percent:
-        yield Hit(text=f"{p.block_percent} percent or more of the rows are unique on easily known values", place=table.place(0))
+        yield Hit(
+            text=f"{p.block_percent} percent or more of the rows are unique on easily known values",
+            place=table.place(0),
+        )
     elif small:
         text = f"rows that share their easily known values with fewer than {p.minimum - 1} others"
         yield Hit(text=text, place=table.place(0), severity=Severity.REFER)
@@ -183,8 +193,12 @@ def _is_grid(keys: list[Column], rows: int) -> bool:
 class IdColumns:
     """From how many cells on a column can be one of identifiers."""
 
-    fewest: int = parameter(3, stricter=Stricter.LOWER, says="different cells below a header that says identifier", at_least=2)
-    fewest_unnamed: int = parameter(10, stricter=Stricter.LOWER, says="cells of one fixed form below any header", at_least=5)
+    fewest: int = parameter(
+        3, stricter=Stricter.LOWER, says="different cells below a header that says identifier", at_least=2
+    )
+    fewest_unnamed: int = parameter(
+        10, stricter=Stricter.LOWER, says="cells of one fixed form below any header", at_least=5
+    )
 
 
 @check(

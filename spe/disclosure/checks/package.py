@@ -48,7 +48,7 @@ class PathForm:
     "PKG-02",
     applies_to=Entry,
     parameters=PathForm,
-    sentence="Paths stay inside the request, at most {depth} levels deep, with names of at most {component_bytes} bytes.",
+    sentence="Paths stay inside the request, at most {depth} levels deep, names at most {component_bytes} bytes long.",
     remedy="Rename the file: plain letters, digits, dots, hyphens and underscores in few folders.",
 )
 def path_form(entry: Entry, p: PathForm) -> Iterator[Hit]:
@@ -68,7 +68,7 @@ def path_form(entry: Entry, p: PathForm) -> Iterator[Hit]:
 class NameForm:
     """How heavy look-alike letters in a name weigh."""
 
-    look_alikes: Severity = parameter(
+    look_alikes: Severity = parameter(  # noqa: RUF009  it returns a field
         Severity.REFER, stricter=Stricter.WORSE, says="how a name with letters of two scripts weighs"
     )
 
@@ -168,7 +168,7 @@ def changed_meanwhile(look: SecondLook, _: Nothing) -> Iterator[Hit]:
 class Declaring:
     """What weighs how in a declaration; without any declaration the checks still work."""
 
-    undeclared: Severity = parameter(
+    undeclared: Severity = parameter(  # noqa: RUF009  it returns a field
         Severity.REFER, stricter=Stricter.WORSE, says="how a file weighs that the declaration does not list"
     )
     required: bool = parameter(False, stricter=Stricter.YES, says="whether a declaration must be there")
@@ -178,7 +178,7 @@ class Declaring:
     "GOV-02",
     applies_to=Request,
     parameters=Declaring,
-    sentence="A declaration lists every file and nothing else; unlisted files: {undeclared}; must be there: {required}.",
+    sentence="A declaration lists every file and nothing else; unlisted files: {undeclared}; required: {required}.",
     remedy="Correct egress.yaml: one entry for each file, with its path as it is in the folder.",
 )
 def declaration(request: Request, p: Declaring) -> Iterator[Hit]:

@@ -40,7 +40,7 @@ class RecordNumbers:
     "SEC-02",
     applies_to=Layer,
     parameters=RecordNumbers,
-    sentence="No national person numbers, e-mail addresses, telephone or account numbers; record numbers: {record_numbers}.",
+    sentence="No national person numbers, e-mail addresses, telephone or account numbers; records: {record_numbers}.",
     remedy="Remove the column or line; no result needs the number or address of a person.",
 )
 def person_number(layer: Layer, p: RecordNumbers) -> Iterator[Hit]:
@@ -64,4 +64,6 @@ def canary(output: Profiled, _: Nothing) -> Iterator[Hit]:
     for layer in output.opened.layers:
         for word in dict.fromkeys(_WORD.findall(layer.text)):
             if any(profile.knows_canary(word) for profile in planted):
-                yield Hit(text=f"a value planted in the dataset{layer.suffix}", place=layer.place(layer.text.find(word)))
+                yield Hit(
+                    text=f"a value planted in the dataset{layer.suffix}", place=layer.place(layer.text.find(word))
+                )

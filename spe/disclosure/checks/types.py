@@ -30,7 +30,7 @@ def accepted_type(output: Opened, p: Allowed) -> Iterator[Hit]:
     """The content decides what a file is; it must be on the list, be read without fault, and be named so."""
     if isinstance(output.content, Unreadable):
         if output.content.rule == "TYP-01":
-            yield Hit(text=output.content.reason, place=output.content.place)
+            yield Hit(text=output.content.reason, place=output.content.place, severity=Severity.BLOCK)
         return
     if output.type not in p.allow:
         yield Hit(text=f"files of kind {output.type} may not leave under this policy")
@@ -80,4 +80,4 @@ def well_formed(output: Opened, _: Nothing) -> Iterator[Hit]:
 def clean_text(output: Opened, _: Nothing) -> Iterator[Hit]:
     """Bytes that are no characters, zero bytes and control characters are not results."""
     if isinstance(output.content, Unreadable) and output.content.rule == "TYP-07":
-        yield Hit(text=output.content.reason, place=output.content.place)
+        yield Hit(text=output.content.reason, place=output.content.place, severity=Severity.BLOCK)

@@ -25,8 +25,13 @@ def etag(version: int) -> str:
 
 
 def mark(response: Response, version: int) -> None:
-    """Put the entity tag on an answer."""
+    """Put the entity tag of a version on an answer."""
     response.headers["ETag"] = etag(version)
+
+
+def mark_as(response: Response, tag: str) -> None:
+    """Put an entity tag on an answer."""
+    response.headers["ETag"] = f'"{tag}"'
 
 
 def if_match(value: Annotated[str, Header(alias="If-Match", max_length=100)] = "") -> str:
@@ -34,18 +39,16 @@ def if_match(value: Annotated[str, Header(alias="If-Match", max_length=100)] = "
     return value
 
 
-def must_match(value: Annotated[str, Depends(if_match)]) -> int:
-    """The version a decision is about. Raises `PreconditionMissing` without one."""
-    text = value.strip().strip('"')
-    if not text.isdecimal() or len(text) > 9:
-        raise PreconditionMissing(
-            {"If-Match": "Send the ETag of what you read: a decision holds for that version only."}
-        )
-    return int(text)
+def must_match(value: Annotated[str, Depends(if_match)]) -> str:
+    """What a decision is about, as its tag. Raises `PreconditionMissing` without one."""
+    mark = value.strip().strip('"')
+    if not mark:
+        raise PreconditionMissing({"If-Match": "Send the ETag of what you read: a decision holds for that only."})
+    return mark
 
 
 IfMatch = Annotated[str, Depends(if_match)]
-Version = Annotated[int, Depends(must_match)]
+Mark = Annotated[str, Depends(must_match)]
 
 
 def check(given: str, version: int) -> None:
@@ -55,9 +58,9 @@ def check(given: str, version: int) -> None:
         raise PreconditionFailed(CHANGED)
 
 
-def expect(wanted: int, version: int) -> None:
+def expect(given: str, mark: str) -> None:
     """Raises `PreconditionFailed` unless the two are the same."""
-    if wanted != version:
+    if given != mark:
         raise PreconditionFailed(CHANGED)
 
 

@@ -1,107 +1,125 @@
-"""A person's outputs folder, listed and read without following anything (security note T32).
+"""A person's outputs folder, read from the host while its owner may be changing it.
 
-Every folder on the way is opened by itself with `O_NOFOLLOW`, files are judged by their descriptor, and
-a pipe or device is never opened for reading.
+Every folder on the way is opened by itself without following links, and a file is read only through the
+descriptor that was looked at: what is swapped in between is not read (T32).
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from spe.adapters.cluster.embedded.layout import Layout
 from spe.domain.errors import Invalid, Unavailable
 from spe.domain.ids import PersonId, WorkspaceId
 from spe.ports.outputs import Candidate
 
-MOST = 1000
-DEEPEST = 12
-CHUNK = 256 * 1024
-DECLARATION = "egress.yaml"
+_MOST = 1000
+_DEEPEST = 24
+_CHUNK = 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_KINDS = (
+    (stat.S_ISLNK, "It is a link; put a copy of the file in its place."),
+    (stat.S_ISFIFO, "It is a pipe, not a file."),
+    (stat.S_ISSOCK, "It is a socket, not a file."),
+    (stat.S_ISCHR, "It is a device, not a file."),
+    (stat.S_ISBLK, "It is a device, not a file."),
+)
 
 
 class EmbeddedOutputs:
-    """Implements `spe.ports.outputs.Outputs` over the workspace's folders."""
+    """Reads outputs folders of this host; implements `spe.ports.outputs.Outputs`."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def candidates(self, workspace: WorkspaceId, person: PersonId) -> tuple[Candidate, ...]:
-        """Every entry below the folder, sorted; an empty folder, or none yet, is an empty list."""
-        root = self._layout.outputs(workspace, person)
+        """Every entry but folders, sorted by path; none when the folder is not there yet."""
         try:
-            top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            root = os.open(self._layout.outputs(workspace, person), _FOLDER)
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise Unavailable("workspace's outputs", error.strerror or "") from error
+            raise Unavailable("outputs", f"the folder cannot be opened: {error.strerror}") from error
         try:
             found: list[Candidate] = []
-            for candidate in _walk(top, "", 1):
+            for candidate in _entries(root, PurePosixPath(), 0):
                 found.append(candidate)
-                if len(found) >= MOST:
+                if len(found) == _MOST:
                     break
-            return tuple(found)
+            return tuple(sorted(found, key=lambda candidate: candidate.path))
         finally:
-            os.close(top)
+            os.close(root)
 
     def read(self, workspace: WorkspaceId, person: PersonId, path: str) -> Iterator[bytes]:
-        """The bytes of one regular file, in chunks."""
-        descriptor = _open_below(self._layout.outputs(workspace, person), path)
-        return _chunks(descriptor)
-
-
-def _walk(directory: int, prefix: str, depth: int) -> Iterator[Candidate]:
-    for name in sorted(os.listdir(directory)):
-        path = prefix + name
-        facts = os.lstat(name, dir_fd=directory)
-        if stat.S_ISDIR(facts.st_mode):
-            if depth >= DEEPEST:
-                yield Candidate(path=path, size=0, problem="Folders are nested too deeply.")
-                continue
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-            try:
-                yield from _walk(inner, path + "/", depth + 1)
-            finally:
-                os.close(inner)
-        else:
-            yield Candidate(path=path, size=facts.st_size, problem=_problem(facts))
-
-
-def _problem(facts: os.stat_result) -> str:
-    if stat.S_ISLNK(facts.st_mode):
-        return "This is a link; copy the file itself."
-    if not stat.S_ISREG(facts.st_mode):
-        return "This is not a regular file."
-    if facts.st_nlink != 1:
-        return "This file has a second name (a hard link); copy it."
-    return ""
-
-
-def _open_below(root: Path, path: str) -> int:
-    parts = path.split("/")
-    if not parts or any(part in ("", ".", "..") for part in parts) or "\0" in path:
-        raise Invalid({"path": f"{path[:80]!r} is not a plain relative path."})
-    try:
-        directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        """The bytes of one regular file. Raises `Invalid` when it is not one below the folder."""
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+            raise Invalid({"path": "It is not a path below the outputs folder."})
         try:
+            number = self._open(workspace, person, parts)
+        except (OSError, UnicodeEncodeError) as error:
+            raise Invalid({"path": f"{path[:200]} cannot be read as a regular file."}) from error
+        return _chunks(number)
+
+    def _open(self, workspace: str, person: str, parts: tuple[str, ...]) -> int:
+        with contextlib.ExitStack() as stack:
+            place = os.open(self._layout.outputs(workspace, person), _FOLDER)
+            stack.callback(os.close, place)
             for part in parts[:-1]:
-                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-                os.close(directory)
-                directory = inner
-            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise Invalid({"path": f"{path}: it cannot be taken ({error.strerror}); it must be a regular file."}) from error
-    problem = _problem(os.fstat(descriptor))
-    if problem:
-        os.close(descriptor)
-        raise Invalid({"path": f"{path}: {problem}"})
-    return descriptor
+                place = os.open(part, _FOLDER, dir_fd=place)
+                stack.callback(os.close, place)
+            number = os.open(parts[-1], _FILE, dir_fd=place)
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return number
+        os.close(number)
+        raise OSError("not a regular file")
 
 
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(CHUNK):
+def _chunks(number: int) -> Iterator[bytes]:
+    with open(number, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
             yield chunk
+
+
+def _entries(folder: int, above: PurePosixPath, depth: int) -> Iterator[Candidate]:
+    for name in sorted(os.listdir(folder)):
+        path = above / name
+        try:
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            yield from _below(folder, name, path, depth)
+        else:
+            yield _candidate(path, facts)
+
+
+def _below(folder: int, name: str, path: PurePosixPath, depth: int) -> Iterator[Candidate]:
+    if depth >= _DEEPEST:
+        yield Candidate(path=_shown(path), size=0, problem=f"Folders are nested deeper than {_DEEPEST}.")
+        return
+    try:
+        inner = os.open(name, _FOLDER, dir_fd=folder)
+    except OSError as error:
+        yield Candidate(path=_shown(path), size=0, problem=f"The folder cannot be opened: {error.strerror}.")
+        return
+    try:
+        yield from _entries(inner, path, depth + 1)
+    finally:
+        os.close(inner)
+
+
+def _candidate(path: PurePosixPath, facts: os.stat_result) -> Candidate:
+    problem = next((sentence for is_kind, sentence in _KINDS if is_kind(facts.st_mode)), "")
+    if not problem and _shown(path) != str(path):
+        problem = "Its name is not readable text; rename it."
+    return Candidate(path=_shown(path), size=facts.st_size, problem=problem)
+
+
+def _shown(path: PurePosixPath) -> str:
+    """The path as text that can be stored: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")

@@ -37,7 +37,8 @@ class ServiceSpec:
     """A child to keep: its program, environment (all of it), and how one sees that it is ready.
 
     `sockets` are removed before each start, because a killed process leaves them. `decisive`: its end
-    ends the supervisor, with its exit status. `shows_output`: it writes to our own terminal.
+    ends the supervisor, with its exit status. `restarts` False: a task that ends by itself and is done.
+    `shows_output`: it writes to our own terminal.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ServiceSpec:
     start_seconds: float = 60.0
     grace: float = 5.0
     decisive: bool = False
+    restarts: bool = True
     shows_output: bool = False
 
 
@@ -83,7 +85,9 @@ class Service:
         return self.state is ServiceState.STOPPED
 
     def _become(self, state: ServiceState) -> None:
-        self.state = state
+        """Nothing leads out of `stopped`."""
+        if not self.stopped:
+            self.state = state
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -96,6 +100,9 @@ class Service:
             if self.spec.decisive and not self.stopped:
                 self._become(ServiceState.STOPPED)
                 self._on_decisive_end(self.last_exit if self.last_exit is not None else 1)
+                return
+            if not self.spec.restarts and not self.stopped:
+                self._become(ServiceState.STOPPED)
                 return
             falls = 0 if loop.time() - began > _STEADY else falls + 1
             if not self.stopped:

@@ -1,0 +1,54 @@
+"""The manual: Markdown pages shipped with the program, the same in the portal and inside workspaces."""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import nh3
+from fastapi import APIRouter, Request, Response
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from spe.domain.errors import NotFound
+from spe.web.ui.page import page
+
+router = APIRouter()
+MANUAL: Final = Path(__file__).parents[1] / "manual"
+CONTENTS: Final = (
+    ("Your work", ("researcher", "board", "checker", "operator", "auditor")),
+    ("How it works", ("egress", "checks", "access-modes", "receipts")),
+    ("To look things up", ("glossary", "problems")),
+)
+
+
+@cache
+def chapters() -> dict[str, tuple[str, Markup]]:
+    """Title and HTML of every page, by name."""
+    return {path.stem: _chapter(path.read_text(encoding="utf-8")) for path in sorted(MANUAL.glob("*.md"))}
+
+
+def _chapter(text: str) -> tuple[str, Markup]:
+    title = text.partition("\n")[0].removeprefix("# ").strip()
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.partition("\n")[2])
+    return title, Markup(nh3.clean(_anchored(body)))  # noqa: S704  # our own files, cleaned
+
+
+def _anchored(body: str) -> str:
+    return body
+
+
+@router.get("/guide")
+def contents(request: Request) -> Response:
+    """The table of contents."""
+    known = chapters()
+    groups = [(title, [(name, known[name][0]) for name in names if name in known]) for title, names in CONTENTS]
+    return page(request, "guide/contents.html", groups=groups)
+
+
+@router.get("/guide/{name}")
+def chapter(request: Request, name: str) -> Response:
+    """One page. Raises `NotFound`."""
+    found = chapters().get(name)
+    if found is None:
+        raise NotFound("There is no such page in the guide.")
+    return page(request, "guide/chapter.html", title=found[0], body=found[1])

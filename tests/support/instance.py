@@ -1,0 +1,119 @@
+"""A whole environment as a person starts it: `spe up` in a process of its own, on free ports, in a new home."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import spe
+
+SOURCE = Path(spe.__file__).parent.parent
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody holds now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@dataclass
+class Instance:
+    """A running environment."""
+
+    home: Path
+    process: subprocess.Popen[str]
+    output: Path
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.output.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """`demo.json`."""
+        found: dict[str, Any] = json.loads((self.home / "demo.json").read_text())
+        return found
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end."""
+        return self.process.wait(timeout=seconds)
+
+    def wait_until_seeded(self, seconds: float = 240) -> None:
+        """Wait until the demonstration is in use."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if "Ctrl-C stops everything" in self.said:
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        raise AssertionError(f"not seeded:\n{self.said[-6000:]}\n{self.logs()}")
+
+    def logs(self) -> str:
+        """The ends of the children's logs, for a failing test."""
+        parts = []
+        for path in sorted((self.home / "logs").glob("*.log")):
+            parts.append(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}")
+        return "\n".join(parts)
+
+    def stop(self, seconds: float = 30) -> int:
+        """As Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=seconds)
+
+
+def environment() -> dict[str, str]:
+    """A small environment, as a person's shell has."""
+    kept = ("PATH", "HOME", "LANG", "SPE_NODE_MODULES", "TMPDIR")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@contextmanager
+def instance(*words: str) -> Iterator[Instance]:
+    """`spe up` with these words; it is stopped and its home removed at the end."""
+    port, hub, api, control = free_ports(4)
+    with tempfile.TemporaryDirectory(prefix="spe-home-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        output = Path(folder) / "output.txt"
+        given = environment() | {
+            "SPE_HUB_API_PORT": str(api), "SPE_PROXY_API_PORT": str(control),
+            "SPE_RUN": tempfile.mkdtemp(prefix="spe-r", dir="/tmp").lower(),
+        }
+        os.rmdir(given["SPE_RUN"]) if Path(given["SPE_RUN"]).is_dir() else None
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "spe.cli.main", "up", "--home", str(home), "--port", str(port),
+                 "--hub-port", str(hub), *words],
+                stdout=file, stderr=subprocess.STDOUT, env=given, cwd=folder, text=True,
+            )
+        running = Instance(home=home, process=process, output=output)
+        try:
+            yield running
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
