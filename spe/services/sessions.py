@@ -101,6 +101,7 @@ class SessionService:
                 denials.append(Denial(code="not-requested", message="Start the session from the portal."))
         if denials:
             raise Refused(denials)
+        self._house.ports.sandboxes.stop(workspace, person)  # an older one has tokens that the Hub forgot
         url = self._house.ports.sandboxes.start(workspace, person, environment=environment, base_url=base_url)
         late = self.denials(workspace, person)
         if late:

@@ -28,7 +28,7 @@ class MissingProgram(SpeError):
     """A program which the embedded Hub needs is not installed."""
 
     code = "missing-program"
-    remedy = "Run `make setup` in the project's folder, then `spe doctor`."
+    remedy = "Run `make demo` in the project's folder, then `spe doctor`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

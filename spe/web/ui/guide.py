@@ -1,5 +1,6 @@
 """The manual: Markdown pages shipped with the program, the same in the portal and inside workspaces."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from spe.web.ui.page import page
 
 router = APIRouter()
 MANUAL: Final = Path(__file__).parents[1] / "manual"
+ANCHOR: Final = re.compile(r"<h2>(.*?) \{#([a-z-]+)\}</h2>")
+"""Headings may end in `{#name}`, so that other pages can point at them."""
 CONTENTS: Final = (
     ("Your work", ("researcher", "board", "checker", "operator", "auditor")),
     ("How it works", ("egress", "checks", "access-modes", "receipts")),
@@ -30,11 +33,7 @@ def chapters() -> dict[str, tuple[str, Markup]]:
 def _chapter(text: str) -> tuple[str, Markup]:
     title = text.partition("\n")[0].removeprefix("# ").strip()
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.partition("\n")[2])
-    return title, Markup(nh3.clean(_anchored(body)))  # noqa: S704  # our own files, cleaned
-
-
-def _anchored(body: str) -> str:
-    return body
+    return title, Markup(ANCHOR.sub(r'<h2 id="\2">\1</h2>', nh3.clean(body)))  # noqa: S704  # our own files, cleaned
 
 
 @router.get("/guide")
