@@ -4,6 +4,7 @@ Only `bootstrap` and `cli` see this; everything else receives values.
 """
 
 import os
+from typing import Any
 from pathlib import Path
 
 from pydantic import Field
@@ -99,3 +100,13 @@ class Settings(BaseSettings):
         """The same settings as variables, for a child process."""
         values = self.model_dump(mode="json")
         return {f"SPE_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+
+
+def settings_from(**given: Any) -> Settings:
+    """Settings with what the command line says; the demonstration has a home of its own."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen.get("demo") and "home" not in chosen and "SPE_HOME" not in os.environ:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        chosen["home"] = state / "spe-demo"
+    settings = Settings(**chosen)
+    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})

@@ -16,7 +16,7 @@ from spe.adapters.bubblewrap import host as hosts
 from spe.adapters.cluster.embedded.doctor import Check, Surroundings, examine, may_start
 from spe.adapters.hub.processes import find_node, find_proxy
 from spe.domain.errors import Denial, Refused
-from spe.settings import Settings
+from spe.settings import Settings, settings_from
 
 
 def doctor(
@@ -24,7 +24,7 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Check the host. Exit status 0 when everything required is well, 4 when this host cannot isolate."""
-    settings = Settings(**({"home": home} if home else {}))
+    settings = settings_from(home=home)
     checks = look(settings, ports=True)
     if json_:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))

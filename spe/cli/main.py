@@ -2,10 +2,11 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from spe.domain.errors import SpeError
 
@@ -28,52 +29,64 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
-class Commands(click.Group):
+class Commands(TyperGroup):
     """Imports a command's module only when the command is named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Names in the order of the table."""
         del ctx
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         """The command, or None when there is none of that name."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
         module, attribute, help_line = COMMANDS[cmd_name]
+        if _asks_for_overview():
+            return _named(typer.main.get_command(_hung_up(cmd_name, _nothing)), cmd_name, help_line)
         found: Any = getattr(importlib.import_module(module), attribute)
-        command = _command(found, cmd_name)
-        command.short_help = help_line
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table, without importing anything."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, row[2]) for name, row in COMMANDS.items()])
+        app = found if isinstance(found, typer.Typer) else _hung_up(cmd_name, found)
+        return _named(typer.main.get_command(app), cmd_name, help_line)
 
 
-def _command(found: Any, name: str) -> click.Command:
-    if isinstance(found, typer.Typer):
-        command = typer.main.get_command(found)
-    else:
-        single = typer.Typer(add_completion=False)
-        single.command(name)(found)
-        command = typer.main.get_command(single)
+def _named(command: Any, name: str, help_line: str) -> Any:
     command.name = name
+    command.help = command.help or help_line
+    command.short_help = help_line
     return command
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point; an error of ours is one sentence and what to do next, never a trace."""
+def _hung_up(name: str, function: Callable[..., Any]) -> typer.Typer:
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name)(function)
+    return single
+
+
+def _nothing() -> None:
+    """Stand in the overview for a command that is not imported."""
+
+
+def _asks_for_overview() -> bool:
+    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")  # noqa: PLR2004 - the program's own name and a word
+
+
+application = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+@application.callback()
+def _root() -> None:
+    """Secure processing environment manager: permits, sealed workspaces, reviewed outputs."""
+
+
+def main() -> None:
+    """Entry point; an error of ours is its sentences and what to do next, never a trace."""
     try:
-        Commands(name="spe", help="Secure processing environment manager.")(arguments, prog_name="spe")
+        application(prog_name="spe")
     except SpeError as error:
-        for sentence in error.sentences:
-            print(sentence, file=sys.stderr)
-        if error.remedy:
-            print(error.remedy, file=sys.stderr)
+        print(*error.sentences, *([error.remedy] if error.remedy else []), sep="\n", file=sys.stderr)
         sys.exit(EXIT_CODES.get(type(error).__name__, 1))
 
 

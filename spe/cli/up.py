@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from spe.adapters.cluster.embedded.supervisor import Supervisor, SupervisorConfi
 from spe.adapters.hub.processes import Launch, hub_launch, proxy_launch
 from spe.adapters.hub.settings import write_hub_settings
 from spe.domain.errors import Invalid
-from spe.settings import Settings
+from spe.settings import Settings, settings_from
 
 
 def up(
@@ -53,16 +53,6 @@ def up(
     )
     ready = None if demo else lambda: print(f"Ready: {settings.portal_url}", flush=True)
     raise typer.Exit(Supervisor(config, on_ready=ready).run())
-
-
-def settings_from(**given: Any) -> Settings:
-    """Settings with what the command line says; the demonstration has a home of its own."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if chosen.get("demo") and "home" not in chosen and "SPE_HOME" not in os.environ:
-        cache = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        chosen["home"] = cache / "spe-demo"
-    settings = Settings(**chosen)
-    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
 
 
 def hub_settings_file(settings: Settings) -> Path:

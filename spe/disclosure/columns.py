@@ -192,13 +192,18 @@ def names_topic(name: tuple[str, ...]) -> bool:
     return any(word in TOPIC_WORDS for word in name)
 
 
+def names_thing(name: tuple[str, ...]) -> bool:
+    """Whether a header speaks of things that are counted but are not people: exons, variants."""
+    return any(word in THINGS for word in name)
+
+
 def names_count(name: tuple[str, ...]) -> bool:
     """Whether a header says that its cells count people or events."""
     if names_statistic(name) or (name and name[0] in {"id", "ids"}):
         return False
     if name in COUNTING_HEADERS or name[:2] == ("at", "risk") or _n_and_percent(name):
         return True
-    strong = any(word in COUNT_WORDS for word in name) and not any(word in THINGS for word in name)
+    strong = any(word in COUNT_WORDS for word in name) and not names_thing(name)
     weak = any(word in PEOPLE_WORDS for word in name)
     return strong or (weak and not names_topic(name))
 

@@ -57,21 +57,28 @@ def examine(
     profiles: Sequence[Profile] = (),
     history: Sequence[Path] = (),
     *,
+    declaration_bytes: bytes | None = None,
     watch: Watch | None = None,
 ) -> Report:
     """The report on the outputs in `folder`.
 
     `profiles` are those of the datasets the workspace could read; `history` holds folders of earlier releases.
+    `declaration_bytes` stand for `egress.yaml` when it is kept elsewhere; one in the folder is then an output.
     `watch` sees each opened output with its number and bytes, for making views. Raises Invalid when `folder`
     or a folder of `history` is not one that can be read; never for what the outputs contain.
     """
     with Folder(folder) as opened:
-        first = look(opened, policy, profiles, watch)
+        first = look(opened, policy, profiles, declaration_bytes=declaration_bytes, watch=watch)
         return conclude(opened, first, policy, history)
 
 
 def look(
-    folder: Folder, policy: DisclosurePolicy, profiles: Sequence[Profile] = (), watch: Watch | None = None
+    folder: Folder,
+    policy: DisclosurePolicy,
+    profiles: Sequence[Profile] = (),
+    *,
+    declaration_bytes: bytes | None = None,
+    watch: Watch | None = None,
 ) -> FirstLook:
     """The first pass: list, read and check every output."""
     first = FirstLook()
@@ -81,10 +88,15 @@ def look(
         first.sightings.append(_engine(str(error)))
         return first
     checks = _enabled(policy)
-    _read_declaration(folder, first)
+    described = None
+    if declaration_bytes is not None:
+        first.declaration = declaration.read_declaration(declaration_bytes)
+    else:
+        described = declaration.NAME
+        _read_declaration(folder, first)
     for entry in first.entries:
         first.sightings += _run(checks, entry, entry.path)
-        if entry.readable and entry.path != declaration.NAME:
+        if entry.readable and entry.path != described:
             _output(folder, entry, checks, profiles, first, watch)
     first.sightings += _run(checks, _request(first), None)
     for acro in acro_folders(first.digests, first.evidence):

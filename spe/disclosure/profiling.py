@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from spe.disclosure.columns import MISSING, Column, Form
 from spe.disclosure.content import EntryKind, Table, Unreadable
@@ -59,6 +59,11 @@ def profile_folder(
     if id_column is not None and not seen.named:
         raise Invalid({"id-column": f"No table in this folder has a column named {id_column!r}."})
     return _profile(seen, secret, [one.strip() for one in canaries if one.strip()])
+
+
+def make_profile(folder: Path, *, id_column: str | None = None, canaries: Iterable[str] = ()) -> dict[str, Any]:
+    """The profile of a folder as its JSON document. Raises Invalid."""
+    return profile_folder(folder, id_column=id_column, canaries=canaries).to_json()
 
 
 def _profile(seen: _Seen, key: bytes, canaries: Sequence[str]) -> Profile:

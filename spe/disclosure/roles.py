@@ -19,6 +19,7 @@ from spe.disclosure.columns import (
     names_level,
     names_percent,
     names_statistic,
+    names_thing,
     names_topic,
     whole,
 )
@@ -61,7 +62,9 @@ def _negative(one: Column) -> bool:
 
 
 def _excluded(one: Column) -> bool:
-    return not names_level(one.words) and (names_statistic(one.words) or names_topic(one.words))
+    if names_level(one.words):
+        return False
+    return names_statistic(one.words) or names_topic(one.words) or names_thing(one.words)
 
 
 def _wide(columns: Sequence[Column]) -> bool:

@@ -107,11 +107,9 @@ def _header_depth(rows: Sequence[Sequence[str]]) -> int:
         return 1
     if _numbers(rows[0]) and not _names_levels(rows[0]):
         return 0
+    first = next((at for at, row in enumerate(rows[: MAX_HEADER_ROWS + 2]) if at and _numbers(row)), 0)
     depth = 1
-    numeric = [row for row in rows[:50] if _numbers(row)]
-    if len(numeric) * 2 < len(rows[:50]):
-        return depth
-    while depth < min(MAX_HEADER_ROWS, len(rows) - 1) and not _numbers(rows[depth]) and not _label_row(rows[depth]):
+    while depth < min(first, MAX_HEADER_ROWS) and not _label_row(rows[depth]):
         depth += 1
     return depth
 

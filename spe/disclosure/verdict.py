@@ -9,7 +9,7 @@ from spe.disclosure.settings import DisclosurePolicy
 from spe.domain.verdict import Finding, OutputReport, Report, Severity, Verdict
 
 ENGINE: Final = "ENGINE"
-MOST_PER_CHECK: Final = 50
+MOST_PER_CHECK: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def _output(output: Examined, findings: Iterable[Finding]) -> OutputReport:
 
 
 def _findings(sightings: Iterable[Sighting], policy: DisclosurePolicy) -> list[Finding]:
-    """Findings in the order seen, each once; beyond fifty of one check and file a last one says how many more."""
+    """Findings in the order seen, each once; beyond twenty of one check and file a last one says how many more."""
     seen: dict[tuple[str, str | None], dict[str, Finding]] = {}
     for sighting in sightings:
         finding = _finding(sighting, policy)

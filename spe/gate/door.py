@@ -124,8 +124,7 @@ class FrontDoor:
         event = EVENTS.get(denial.code)
         if event is not None and session is not None:
             detail = {"used": session.budget.used, "limit": session.spec.daily_bytes, "what": "http"}
-            once = "day" if event == "budget-exceeded" else relative[:200]
-            self._reporter.report(event, session.spec.person, once=once, **detail)
+            self._reporter.report(event, session.spec.person, once="day", **detail)
 
 
 def _accepted(target: Target | Denial) -> Target:

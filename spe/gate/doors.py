@@ -68,8 +68,12 @@ class Doors:
     async def open(self) -> None:
         """Listen on both. Raises OSError."""
         self._session.spec.door.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for listener in self._listeners:
-            await listener.open()
+        try:
+            for listener in self._listeners:
+                await listener.open()
+        except OSError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop listening on both."""

@@ -28,6 +28,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ("X-Frame-Options", "DENY"),
+    ("X-DNS-Prefetch-Control", "off"),
     ("Server", "spe"),
 )
 NO_STORE = ("Cache-Control", "no-store")

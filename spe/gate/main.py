@@ -130,7 +130,7 @@ async def open_gate(folder: Path, config: GateConfig, journal: Journal, clocks: 
         open_doors=open_doors,
     )
     stack.push_async_callback(roster.close)
-    for work in (reporter.run(), settle_now_and_then(roster, journal)):
+    for work in (reporter.run(), settle_now_and_then(roster)):
         task = asyncio.create_task(work)
         stack.callback(task.cancel)
     await roster.reload()
@@ -142,6 +142,7 @@ async def open_gate(folder: Path, config: GateConfig, journal: Journal, clocks: 
         listener = Listener(folder / name, handler, fault=fault, most=most)
         await listener.open()
         stack.push_async_callback(listener.close)
+    stack.callback(roster.settle)  # the figures first: whoever stops a gate may not wait for the rest
 
 
 def _outside() -> aiohttp.ClientSession:

@@ -18,7 +18,8 @@ MOST_OFFSETS = FEWEST_OFFSETS + 256
 LONGEST_CHANNEL = 16
 LONGEST_HEADER = 8192
 LONGEST_TYPE = 40
-LONGEST_ID = 128
+_STREAM_ROOM = 64  # a stream's content around its text
+_LONGEST_ESCAPE = 12  # a character outside the basic plane is written as two escapes
 
 
 class Direction(Enum):
@@ -76,14 +77,6 @@ def _json(data: bytes) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def parent_id(data: bytes) -> str | None:
-    """`msg_id` of the parent header of a frame that `parse_message` accepted, if it has a short one."""
-    _, _, start, end = struct.unpack_from("<4Q", data, 8)
-    parent = _json(data[start:end]) if end - start <= LONGEST_HEADER else None
-    found = parent.get("msg_id") if parent else None
-    return found if isinstance(found, str) and len(found) <= LONGEST_ID else None
-
-
 def write_message(channel: str, parts: Iterable[bytes]) -> bytes:
     """A frame of the same layout from its parts: header, parent header, metadata, content, buffers."""
     pieces = [channel.encode("ascii"), *parts]
@@ -91,6 +84,32 @@ def write_message(channel: str, parts: Iterable[bytes]) -> bytes:
     for piece in pieces:
         offsets.append(offsets[-1] + len(piece))
     return b"".join([struct.pack(f"<{len(offsets) + 1}Q", len(offsets), *offsets), *pieces])
+
+
+def split_stream(data: bytes, limit: int) -> list[bytes]:
+    """A printed text longer than `limit` bytes as several messages within it; empty when it cannot be split.
+
+    Printing has no natural size: a kernel sends what was written in a fifth of a second as one message.
+    """
+    bounds = _bounds(data)
+    if bounds is None or len(bounds) != FEWEST_OFFSETS:
+        return []
+    channel, header, parent, metadata, content = (data[a:b] for a, b in pairwise(bounds))
+    stream = _json(content)
+    room = (limit - (len(data) - len(content)) - _STREAM_ROOM) // _LONGEST_ESCAPE
+    if stream is None or stream.get("name") not in {"stdout", "stderr"} or room <= 0:
+        return []
+    text = stream.get("text")
+    if not isinstance(text, str):
+        return []
+    pieces = [text[start : start + room] for start in range(0, len(text), room)]
+    return [
+        write_message(
+            channel.decode("ascii"),
+            [header, parent, metadata, json.dumps({"name": stream["name"], "text": piece}).encode()],
+        )
+        for piece in pieces
+    ]
 
 
 IOPUB = """status stream display_data update_display_data execute_input execute_result error clear_output

@@ -5,7 +5,6 @@ became unreadable ends its session.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,11 +157,11 @@ class Roster:
         entry = self._entries.pop(person)
         entry.keeper.cancel()
         session = entry.session
+        self._settle(session)
         session.cut_reason = session.cut_reason or "it was stopped."
         await session.close_open(ending(session))
         await entry.doors.close()
         await session.client.close()
-        session.budget.settle()
 
     async def cut(self, person: str | None, reason: str) -> int:
         """Close what is open and refuse what comes, for one person or all. Returns the websockets closed."""
@@ -208,9 +207,15 @@ class Roster:
         self._reporter.report(denial.code, session.spec.person, reason=denial.message, websockets=count)
 
     def settle(self) -> None:
-        """Write every counter."""
+        """Write every counter; what cannot be written stays reserved, so that nothing is won."""
         for session in self.sessions:
+            self._settle(session)
+
+    def _settle(self, session: Session) -> None:
+        try:
             session.budget.settle()
+        except SpeError as error:
+            self._journal.write("not-settled", person=session.spec.person, reason=str(error))
 
     async def close(self) -> None:
         """End everything; the counters are exact afterwards."""
@@ -238,12 +243,8 @@ def _reopened(session: Session, stamp: str) -> bool:
 SETTLE_SECONDS = 10.0
 
 
-async def settle_now_and_then(roster: Roster, journal: Journal) -> None:
+async def settle_now_and_then(roster: Roster) -> None:
     """Write the counters every few seconds, so that a crash loses little allowance and little detail."""
     while True:
         await asyncio.sleep(SETTLE_SECONDS)
-        started = time.monotonic()
-        try:
-            roster.settle()
-        except SpeError as error:
-            journal.write("not-settled", reason=str(error), seconds=round(time.monotonic() - started, 3))
+        roster.settle()

@@ -11,7 +11,6 @@ from enum import Enum
 
 from spe.domain.errors import Denial
 
-READ = frozenset({"GET"})
 READ_HEAD = frozenset({"GET", "HEAD"})
 
 

@@ -18,7 +18,7 @@ from spe.domain.errors import Denial
 from spe.gate.budget import Budget
 from spe.gate.config import SessionConfig
 
-MOST_LINKS = 64
+MOST_LINKS = 32
 CUT_SECONDS = 0.04
 
 

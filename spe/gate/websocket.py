@@ -6,7 +6,7 @@ allowance ends in the middle of a flood the person is told in the notebook itsel
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from aiohttp import WSMsgType, web
@@ -25,8 +25,9 @@ from spe.gate.session import MOST_LINKS, Ending
 
 LARGEST_FROM_BROWSER = 16 * 1024 * 1024
 LARGEST_EVENT = 64 * 1024
-LARGEST_READ = 32 * 1024 * 1024
-"""What the gate takes in at most to look at it: a kernel message between the cap and this is left out, not cut."""
+LARGEST_READ = 64 * 1024 * 1024
+"""What the gate takes in at most to look at it: between the cap and this, printed text is divided and anything
+else left out; beyond it the connection ends."""
 MOST_LEFT_OUT = 10
 HEARTBEAT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
@@ -46,6 +47,11 @@ SENTENCES = {
     NOT_ALLOWED: "The connection carried something that is not a Jupyter message.",
     NOTEBOOK_GONE: "The notebook closed the connection.",
 }
+
+MORE_THAN_IS_LEFT = (
+    "This output is larger than what is left of today's allowance for data shown in the browser. Results leave through "
+    "an egress request: run `spe egress submit` or open the portal."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +233,8 @@ class SocketLink:
         too_big = self._upstream.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
         if frame.type is WSMsgType.ERROR and not too_big:
             return self._stop(NOT_ALLOWED, "message-refused", "not a frame")
+        if too_big and self._session.budget.remaining < LARGEST_READ and not self._protocol.largest_out:
+            return replace(self._stop(OVER_BUDGET, "budget-exceeded", "output"), sentence=MORE_THAN_IS_LEFT)
         if too_big:
             return self._stop(TOO_LARGE, "message-too-large", self._protocol.channel or "kernel")
         return _ended(NOTEBOOK_GONE)
@@ -243,11 +251,16 @@ class SocketLink:
         if not messages.is_allowed(Direction.OUT, message, self._session.spec.message_families):
             await self._drop(Direction.OUT, message)
             return None
-        if message.size > self._session.spec.message_bytes:
+        cap = self._session.spec.message_bytes
+        pieces = [frame.data]
+        if message.size > cap:
+            pieces = messages.split_stream(frame.data, cap) if message.kind == "stream" else []
+        if not pieces:
             return await self._leave_out(message)
-        if not self._session.budget.spend(message.channel, message.kind, message.size + FRAME_COST):
-            return self._over()
-        await self._browser.send_bytes(frame.data)
+        for piece in pieces:
+            if not self._session.budget.spend(message.channel, message.kind, len(piece) + FRAME_COST):
+                return self._over()
+            await self._browser.send_bytes(piece)
         return None
 
     async def _text_out(self, frame: aiohttp.WSMessage) -> Ending | None:

@@ -39,7 +39,7 @@ class OperationsService:
         demand(by, Permission.WORKSPACE_OPERATE)
         ports = self._house.ports
         return (
-            _part("Database", lambda: tuple(ports.store.problems()), ok="The schema is current and writing is durable."),
+            _part("Database", lambda: tuple(ports.store.problems()), ok="The schema is current, writing is durable."),
             _part("Hub", self._hub, ok="It answers."),
             _part("Cluster", self._cluster, ok="It answers."),
             _part("Secret store", self._secrets, ok="It answers and is unsealed."),

@@ -164,6 +164,12 @@ class PermitService:
         self._house.ring()
         return view
 
+    def examine(self, terms: Terms, *, by: Principal) -> None:
+        """Say before anything is decided what is wrong with the terms. Raises `Invalid`."""
+        demand(by, Permission.PERMIT_PROPOSE)
+        with self._house.ports.store.read() as uow:
+            self._check_terms(uow, terms, self._now())
+
     def preview(self, permit_id: PermitId, verb: str, terms: Terms | None = None, *, by: Principal) -> tuple[str, ...]:
         """What would happen, one sentence each, before anybody presses the button."""
         demand(by, Permission.PERMIT_READ)

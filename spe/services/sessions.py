@@ -4,6 +4,7 @@ The same question, who may enter, is asked at the button, when the Hub asks befo
 spawner asks for a sandbox, and by the gate while the session lives.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -123,12 +124,26 @@ class SessionService:
         self._ended(workspace, person)
 
     def gate_event(
-        self, workspace: WorkspaceId, person: PersonId | None, event: str, facts: Mapping[str, str | int]
+        self,
+        workspace: WorkspaceId,
+        person: PersonId | None,
+        event: str,
+        facts: Mapping[str, str | int],
+        *,
+        identity: str = "",
     ) -> None:
-        """Write down what the gate reports: a budget that is spent, a cut, refused requests."""
+        """Write down what the gate reports: a budget that is spent, a cut, refused requests.
+
+        A gate delivers until it hears an answer; the same `identity` is written down once.
+        """
         now = self._now()
+        key = f"gate:{hashlib.sha256(f'{workspace} {identity}'.encode()).hexdigest()}" if identity else ""
         with self._house.ports.store.begin() as uow:
             uow.workspaces.get(workspace)
+            if key:
+                if uow.answer_of(key) is not None:
+                    return
+                uow.keep_answer(key, "taken", now)
             record(
                 uow,
                 event=f"gate.{event}",

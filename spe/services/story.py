@@ -1,4 +1,4 @@
-"""What can be told of an egress request's past: its moves, earlier rounds, remarks to the author, its views.
+"""What can be told of the past: an egress request's moves, earlier rounds, remarks and views; a permit's acts.
 
 Reading only. Who voted what while a review is open is not part of any story (the votes are blind).
 """
@@ -10,7 +10,7 @@ from datetime import datetime
 
 from spe.domain.egress import EgressRequest, EgressState
 from spe.domain.errors import NotFound, Refused
-from spe.domain.ids import RequestId
+from spe.domain.ids import PermitId, RequestId
 from spe.domain.principal import Permission, Principal
 from spe.domain.review import Decision, Vote
 from spe.services.context import House
@@ -40,6 +40,17 @@ class Milestone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One act on a permit: its event, the state that followed (empty when it stayed), who, when, and its log entry."""
+
+    event: str
+    state: str
+    who: str
+    at: datetime
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
     """What a checker asked of the author about one output; checkers are not named to authors."""
 
@@ -49,11 +60,28 @@ class Remark:
 
 
 class StoryService:
-    """Tells the past of egress requests."""
+    """Tells the past of requests and permits."""
 
     def __init__(self, house: House, egress: EgressService) -> None:
         self._house = house
         self._egress = egress
+
+    def acts(self, permit: PermitId, *, by: Principal) -> tuple[Act, ...]:
+        """Everything that was done to a permit, oldest first, with names; for those who decide and those who audit."""
+        demand(by, Permission.PEOPLE_READ)
+        with self._house.ports.store.read() as uow:
+            entries = uow.audit.select(subject=permit, limit=MOST_MOVES)
+            known = {e.actor: uow.person_of(e.actor.issuer, e.actor.subject) for e in entries}
+        return tuple(
+            Act(
+                event=e.event,
+                state=str(e.after) if e.after and e.after != e.before else "",
+                who=person.name if (person := known[e.actor]) else f"{e.actor.issuer} {e.actor.subject}",
+                at=e.at,
+                index=e.index,
+            )
+            for e in reversed(entries)
+        )
 
     def milestones(self, request_id: RequestId, *, by: Principal) -> tuple[Milestone, ...]:
         """The moves of a request from state to state, oldest first. Raises `NotFound` without a tie to it."""

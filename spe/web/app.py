@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from spe.services.app import App
-from spe.web import api, internal, oauth, problems, signin, ui, views
+from spe.web import api, internal, oauth, problems, ui, views
 from spe.web.auth import same_site
 from spe.web.settings import WebSettings
 from spe.web.shield import Shield
@@ -17,7 +17,7 @@ STATIC = Path(__file__).with_name("static")
 def create_public(app: App, web: WebSettings) -> FastAPI:
     """Pages at `/`, API at `/api/v1`, OAuth issuer at `/oauth`, previews on the other host only."""
     public = _empty(app, web, title=web.title, openapi_url="/api/v1/openapi.json")
-    public.state.problem_page = getattr(ui, "problem_page", None)
+    public.state.problem_page = ui.problem_page
     for router in api.routers():
         public.include_router(router, prefix="/api/v1", dependencies=[Depends(same_site)])
     public.include_router(api.probes())
@@ -25,7 +25,6 @@ def create_public(app: App, web: WebSettings) -> FastAPI:
     public.include_router(views.router)
     for router in ui.routers():
         public.include_router(router, dependencies=[Depends(same_site)], include_in_schema=False)
-    public.include_router(signin.router, dependencies=[Depends(same_site)], include_in_schema=False)
     public.mount("/static", StaticFiles(directory=STATIC), name="static")
     public.add_middleware(Shield, web=web, public=True)
     return public

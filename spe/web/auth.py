@@ -110,9 +110,7 @@ def _denial(code: str, message: str) -> Denial:
 
 def set_session(request: Request, response: Response, secret: str) -> None:
     """Give the browser its session. The cookie lives as long as the browser; the server ends it when idle."""
-    response.set_cookie(
-        COOKIE, secret, path="/", httponly=True, samesite="lax", secure=settings(request).secure_cookies
-    )
+    response.set_cookie(COOKIE, secret, path="/", httponly=True, samesite="lax", secure=settings(request).secure)
 
 
 def clear_session(response: Response) -> None:
@@ -129,7 +127,7 @@ def remember_next(request: Request, response: Response, address: str) -> None:
         path="/sign-in",
         httponly=True,
         samesite="lax",
-        secure=settings(request).secure_cookies,
+        secure=settings(request).secure,
     )
 
 

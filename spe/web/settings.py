@@ -15,7 +15,7 @@ class WebSettings:
     - `hub_url`: where browsers find the Hub's proxy
     - `service_token`: what the Hub shows the internal application (at least 32 characters)
     - `demo`: pages say that everything here is for trying out
-    - `secure_cookies`: cookies travel over https only
+    - `secure`: cookies travel over https only
     - `dataset_roots`: folders below which operators may register datasets; empty means any folder
     - `body_bytes`: the largest request body, except for files on their way into the airlock
     """
@@ -26,7 +26,7 @@ class WebSettings:
     service_token: str = field(default="", repr=False)
     title: str = "Secure processing environment"
     demo: bool = False
-    secure_cookies: bool = False
+    secure: bool = False
     dataset_roots: tuple[Path, ...] = ()
     body_bytes: int = MIB
 

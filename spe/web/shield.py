@@ -20,6 +20,8 @@ from spe.web.settings import WebSettings
 log = logging.getLogger("spe.access")
 VIEWS = "/views/"
 UPLOADS = ("/api/v1/egress/", "/workspace/egress/")
+LARGER = {"/api/v1/datasets": 16 * 1024**2}
+"""Addresses whose documents may be larger: a dataset comes with its profile."""
 SLACK = 64 * 1024
 """Bytes beyond the largest file that an upload may have, so that the store's own sentence is the one heard."""
 
@@ -111,8 +113,9 @@ class Shield:
             raise Misdirected("This address belongs to the other host.")
 
     def _most(self, scope: Scope) -> int:
-        upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
-        return LARGEST_FILE + SLACK if upload else self._web.body_bytes
+        if scope["method"] == "PUT" and scope["path"].startswith(UPLOADS):
+            return LARGEST_FILE + SLACK
+        return LARGER.get(scope["path"], self._web.body_bytes)
 
 
 class Meter:

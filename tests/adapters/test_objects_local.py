@@ -49,11 +49,13 @@ def test_what_a_killed_writer_left_is_swept_at_the_next_start(tmp_path):
     """)
     child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     with child:
-        assert child.stdout.readline() == "writing\n"
-        (unfinished,) = files_below(tmp_path)
-        LocalObjects(tmp_path)
-        assert files_below(tmp_path) == [unfinished], "a living writer's file is left alone"
-        child.send_signal(signal.SIGKILL)
+        try:
+            assert child.stdout.readline() == "writing\n"
+            (unfinished,) = files_below(tmp_path)
+            LocalObjects(tmp_path)
+            assert files_below(tmp_path) == [unfinished], "a living writer's file is left alone"
+        finally:
+            child.send_signal(signal.SIGKILL)
     assert files_below(tmp_path) == [unfinished]
     store = LocalObjects(tmp_path)
     assert files_below(tmp_path) == []

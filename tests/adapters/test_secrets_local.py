@@ -54,7 +54,9 @@ def test_both_files_are_private_whatever_the_umask(home):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {path.name for path in home.rglob("*") if path.is_file()} == {
-        "secrets.sealed", "secrets.sealed.lock", "sealing.key"
+        "secrets.sealed",
+        "secrets.sealed.lock",
+        "sealing.key",
     }
 
 
@@ -116,7 +118,9 @@ def test_a_key_behind_a_link_is_refused(home):
         opened(home)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "spe.sealing-key/2 AAAA", "spe.sealing-key/1 AAAA", "spe.sealing-key/1 " + "A" * 300])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "spe.sealing-key/2 AAAA", "spe.sealing-key/1 AAAA", "spe.sealing-key/1 " + "A" * 300]
+)
 def test_a_key_file_of_another_form_is_corrupt(home, text):
     planted(home)
     key(home).write_text(text)
@@ -153,7 +157,12 @@ def test_a_running_store_notices_a_changed_file(home):
     store = planted(home)
     assert store.names() == ("token",)
     sealed(home).write_bytes(b"{}")
-    for call in (store.names, lambda: store.sign(KeyName.LOG, b""), lambda: store.confirm_revoked("ws-1"), lambda: store.revoke_all("ws-1")):
+    for call in (
+        store.names,
+        lambda: store.sign(KeyName.LOG, b""),
+        lambda: store.confirm_revoked("ws-1"),
+        lambda: store.revoke_all("ws-1"),
+    ):
         with pytest.raises(Corrupt):
             call()
 
@@ -209,11 +218,16 @@ def test_killed_writers_leave_a_store_that_opens_with_whole_contents(home):
             [sys.executable, "-c", program, str(sealed(home)), str(key(home))], stdout=subprocess.PIPE, text=True
         )
         with child:
-            assert child.stdout.readline() == "ready\n"
-            child.stdout.readline()
-            child.send_signal(signal.SIGKILL)
+            try:
+                assert child.stdout.readline() == "ready\n"
+                child.stdout.readline()
+            finally:
+                child.send_signal(signal.SIGKILL)
         store = opened(home)
-        pair = [int(store.lease("ws-1", "pm-1", n, ttl=timedelta(hours=1), holder="p").value.reveal()) for n in ("left", "right")]
+        pair = [
+            int(store.lease("ws-1", "pm-1", n, ttl=timedelta(hours=1), holder="p").value.reveal())
+            for n in ("left", "right")
+        ]
         assert pair[0] - pair[1] in (0, 1)
         assert not list(home.rglob("*.part"))
         store.revoke_all("ws-1")

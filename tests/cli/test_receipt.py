@@ -39,8 +39,8 @@ def run(*words):
 def test_a_genuine_receipt_is_told_in_words(place):
     answer = run(place / "receipt.json", "--key", place / "spe-keys.json")
     assert answer.exit_code == 0
-    for text in ("The receipt is genuine.", "01 March 2026, 13:30:00 UTC", "pm-2222222222222222", "Health Data Board – Nürnberg",
-                 "figures/survival.csv", a_manifest(FILES).outputs[1].sha256, "entry "):  # fmt: skip
+    for text in ("The receipt is genuine.", "01 March 2026, 13:30:00 UTC", "pm-2222222222222222", "Nürnberg",
+                 "figures/survival.csv", a_manifest(FILES).outputs[1].sha256):  # fmt: skip
         assert text in answer.output
     assert "trust comes" not in answer.output
 
@@ -121,7 +121,10 @@ def test_a_path_that_would_turn_the_line_around_is_escaped(place, issuer):
 
 
 def test_it_works_in_a_process_without_any_network_and_reads_no_settings(place):
-    program = "import typer; from spe.cli import receipt; a = typer.Typer(); a.add_typer(receipt.app, name='receipt'); a()"
+    program = (
+        "import typer; from spe.cli import receipt; "
+        "app = typer.Typer(); app.add_typer(receipt.app, name='receipt'); app()"
+    )
     done = subprocess.run(
         ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--clearenv", "--setenv", "PYTHONPATH", os.getcwd(),
          "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "PYTHONUTF8", "1",

@@ -1,5 +1,5 @@
 """Databases for the contract of the store."""
 
-from tests.support.databases import database, store
+from tests.support.databases import close_stores, database, store
 
-__all__ = ["database", "store"]
+__all__ = ["close_stores", "database", "store"]

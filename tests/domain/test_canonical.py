@@ -10,7 +10,10 @@ from spe.domain.errors import Invalid
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=8)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
@@ -31,9 +34,31 @@ def test_what_has_no_exact_spelling_is_refused(value):
 @pytest.mark.parametrize(
     "data",
     [
-        b'{"b":1,"a":2}', b'{"a": 1}', b'{"a":1}\n', b' {"a":1}', b'"\\u0061"', b'"\\/"', b'"\\u000A"', b"1.0", b"1e2",
-        b"-0", b"01", b"NaN", b"Infinity", b'{"a":1,"a":1}', b'{"a":1,"a":2}', b"", b"{", b"\xff", b'\xef\xbb\xbf{"a":1}',
-        b'"\\ud800"', b"[" * 100_000, b"9" * 5000, b"'a'", b"[1,]", b'"\x01"',
+        b'{"b":1,"a":2}',
+        b'{"a": 1}',
+        b'{"a":1}\n',
+        b' {"a":1}',
+        b'"\\u0061"',
+        b'"\\/"',
+        b'"\\u000A"',
+        b"1.0",
+        b"1e2",
+        b"-0",
+        b"01",
+        b"NaN",
+        b"Infinity",
+        b'{"a":1,"a":1}',
+        b'{"a":1,"a":2}',
+        b"",
+        b"{",
+        b"\xff",
+        b'\xef\xbb\xbf{"a":1}',
+        b'"\\ud800"',
+        b"[" * 100_000,
+        b"9" * 5000,
+        b"'a'",
+        b"[1,]",
+        b'"\x01"',
     ],
 )
 def test_any_other_spelling_is_refused(data):
@@ -55,7 +80,12 @@ def test_a_moment_has_one_spelling():
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-03-01T09:30:00Z", "2026-03-01T09:30:00.000000+00:00", "2026-13-01T09:30:00.000000Z", "2026-03-01T09:30:00.00000٠Z"],
+    [
+        "2026-03-01T09:30:00Z",
+        "2026-03-01T09:30:00.000000+00:00",
+        "2026-13-01T09:30:00.000000Z",
+        "2026-03-01T09:30:00.00000٠Z",
+    ],
 )
 def test_other_spellings_of_a_moment_are_refused(text):
     with pytest.raises(Invalid):
@@ -84,7 +114,12 @@ def test_loose_trailing_bits_of_base64_are_refused():
 
 @pytest.mark.parametrize(
     ("document", "sentence"),
-    [({"a": 1}, "Missing: b"), ({"a": 1, "b": 2, "c": 3}, "1 unknown key"), ([], "Expected an object"), (None, "object")],
+    [
+        ({"a": 1}, "Missing: b"),
+        ({"a": 1, "b": 2, "c": 3}, "1 unknown key"),
+        ([], "Expected an object"),
+        (None, "object"),
+    ],
 )
 def test_a_reader_wants_exactly_its_keys(document, sentence):
     with pytest.raises(Invalid, match=sentence):

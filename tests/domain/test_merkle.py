@@ -79,19 +79,21 @@ TREE = Tree(64)
 
 @pytest.mark.parametrize(
     ("size", "root"),
-    list(enumerate(
-        [
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
-        ]
-    )),
+    list(
+        enumerate(
+            [
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+                "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+                "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+                "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+                "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+                "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+                "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+                "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+            ]
+        )
+    ),
 )
 def test_roots_are_those_of_the_certificate_transparency_vectors(size, root):
     inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
@@ -154,7 +156,7 @@ def test_an_inclusion_proof_proves_nothing_else():
                 {"path": [TREE.leaves[0], *path]},
                 {"root": TREE.roots[size - 1]},
                 *({"index": other} for other in (-1, *range(size + 2)) if other != index),
-                *({"path": path[:n] + [flipped(step)] + path[n + 1 :]} for n, step in enumerate(path)),
+                *({"path": [*path[:n], flipped(step), *path[n + 1 :]]} for n, step in enumerate(path)),
                 *({"path": path[:n] + path[n + 1 :]} for n in range(len(path))),
             ]
             for change in wrong:
@@ -165,9 +167,7 @@ def test_a_consistency_proof_proves_nothing_else():
     for new in range(1, 33):
         for old in range(1, new + 1):
             proof = list(consistency_proof(old, new, TREE.node))
-            true = {
-                "old": old, "old_root": TREE.roots[old], "new": new, "new_root": TREE.roots[new], "proof": proof
-            }
+            true = {"old": old, "old_root": TREE.roots[old], "new": new, "new_root": TREE.roots[new], "proof": proof}
             wrong = [
                 {"old_root": flipped(TREE.roots[old])},
                 {"new_root": flipped(TREE.roots[new])},
@@ -175,7 +175,7 @@ def test_a_consistency_proof_proves_nothing_else():
                 {"old": -1},
                 {"proof": [*proof, TREE.leaves[0]]},
                 {"proof": [TREE.leaves[0], *proof]},
-                *({"proof": proof[:n] + [flipped(step)] + proof[n + 1 :]} for n, step in enumerate(proof)),
+                *({"proof": [*proof[:n], flipped(step), *proof[n + 1 :]]} for n, step in enumerate(proof)),
                 *({"proof": proof[:n] + proof[n + 1 :]} for n in range(len(proof))),
                 *({"old": other} for other in range(new + 1) if other != old),
             ]

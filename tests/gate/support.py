@@ -238,13 +238,17 @@ class World:
 
     @contextlib.asynccontextmanager
     async def socket(
-        self, path: str = CHANNELS, *, protocols: tuple[str, ...] = (SUBPROTOCOL,), **headers: str
+        self,
+        path: str = CHANNELS,
+        *,
+        protocols: tuple[str, ...] = (SUBPROTOCOL,),
+        headers: dict[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A websocket of a browser."""
         async with (
             client(self.inbound) as http,
             http.ws_connect(
-                "http://x" + BASE + path, protocols=protocols, headers={**HEADERS, **headers}, max_msg_size=0
+                "http://x" + BASE + path, protocols=protocols, headers={**HEADERS, **(headers or {})}, max_msg_size=0
             ) as ws,
         ):
             yield ws

@@ -38,7 +38,8 @@ async def flood(request: web.Request) -> web.StreamResponse:
 async def drink(ws: aiohttp.ClientWebSocketResponse) -> tuple[int, list[dict[str, Any]], int | None]:
     """Bytes received of the flood, the gate's own messages, the close code."""
     await ws.send_bytes(frame("execute_request", channel="shell"))
-    total, notices = 0, []
+    total = 0
+    notices: list[dict[str, Any]] = []
     async with asyncio.timeout(60):
         while True:
             message = await ws.receive()
@@ -143,6 +144,26 @@ def test_an_output_over_its_cap_is_left_out_with_a_sentence_and_many_end_the_con
     assert "larger than this workspace lets through" in notices[0]["content"]["text"]
 
 
+def test_a_long_print_is_divided_and_ends_at_the_budget() -> None:
+    async def long(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse(protocols=[SUBPROTOCOL], max_msg_size=0)
+        await ws.prepare(request)
+        await ws.receive()
+        with contextlib.suppress(ConnectionError):
+            await ws.send_bytes(frame("stream", {"name": "stdout", "text": "x" * FLOOD}))
+            await ws.receive()
+        return ws
+
+    async def story() -> Any:
+        async with world(long, daily_bytes=BUDGET, message_bytes=500_000) as around, around.socket() as ws:
+            return await drink(ws)
+
+    total, notices, code = asyncio.run(story())
+    assert BUDGET * 0.8 < total <= BUDGET
+    assert code == 4429
+    assert "allowance" in notices[-1]["content"]["text"]
+
+
 def test_a_message_too_large_to_look_at_ends_the_connection() -> None:
     async def huge(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(protocols=[SUBPROTOCOL])
@@ -152,12 +173,19 @@ def test_a_message_too_large_to_look_at_ends_the_connection() -> None:
             await ws.send_bytes(frame("stream", {"text": "x" * (LARGEST_READ + 1)}))
         return ws
 
-    async def story() -> Any:
-        async with world(huge) as around, around.socket() as ws:
-            return await drink(ws)
+    async def story(daily: int) -> Any:
+        async with world(huge, daily_bytes=daily) as around:
+            async with around.socket() as ws:
+                total, notices, code = await drink(ws)
+            await until(lambda: around.portal.events)
+            return total, notices[-1]["content"]["text"], code, around.portal.events[0]["event"]
 
-    total, _, code = asyncio.run(story())
-    assert (total, code) == (0, 4413)
+    total, said, code, event = asyncio.run(story(10**9))
+    assert (total, code, event) == (0, 4413, "message-too-large")
+    assert "larger than this workspace lets through" in said
+    total, said, code, event = asyncio.run(story(BUDGET))
+    assert (total, code, event) == (0, 4429, "budget-exceeded")
+    assert "larger than what is left" in said
 
 
 def test_a_refused_widget_is_explained_once() -> None:

@@ -97,7 +97,7 @@ def test_the_page_loads_with_every_file_from_the_gates_copy() -> None:
     async def story() -> Any:
         async with lab() as around:
             status, headers, page = await around.get("lab", headers={**AUTHORIZED, "Accept": "text/html"})
-            names = re.findall(rf'"{BASE}(static/[^"?]+)', page.decode())
+            names = re.findall(rf'"{BASE}(static/[^"?]+[.][a-z0-9]+)', page.decode())
             files = [(name, *(await around.get(name))[:2]) for name in names]
             return status, headers, files, await around.session()
 
@@ -137,7 +137,7 @@ def test_a_cell_runs_and_its_output_is_counted() -> None:
     async def story() -> Any:
         async with lab() as around:
             path = await kernel(around)
-            async with around.socket(path, **AUTHORIZED) as ws:
+            async with around.socket(path, headers=AUTHORIZED) as ws:
                 await ws.send_bytes(request("kernel_info_request", {}))
                 await answers(ws, "kernel_info_reply")
                 await ws.send_bytes(request("debug_request", {"type": "request", "command": "debugInfo"}, "control"))
@@ -158,7 +158,7 @@ def test_a_real_kernel_that_prints_too_much_is_cut_at_the_budget() -> None:
     async def story() -> Any:
         async with lab(daily_bytes=budget, message_bytes=4_000_000) as around:
             path = await kernel(around)
-            async with around.socket(path, **AUTHORIZED) as ws:
+            async with around.socket(path, headers=AUTHORIZED) as ws:
                 await ws.send_bytes(request("kernel_info_request", {}))
                 await answers(ws, "kernel_info_reply")
                 await ws.send_bytes(

@@ -13,8 +13,8 @@ from spe.gate.messages import (
     Direction,
     Message,
     is_allowed,
-    parent_id,
     parse_message,
+    split_stream,
     write_message,
 )
 from spe.gate.notice import Conversation
@@ -117,9 +117,25 @@ def test_no_type_is_both_allowed_and_in_a_family() -> None:
     assert not plain & {kind for family in FAMILIES.values() for kinds in family.values() for kind in kinds}
 
 
-def test_the_parent_of_a_message_is_read() -> None:
-    assert parent_id(frame("stream", parent="m-1")) == "m-1"
-    assert parent_id(frame("stream")) is None
+@given(st.text(min_size=1, max_size=3000), st.integers(600, 2000))
+def test_a_printed_text_is_divided_into_messages_within_the_cap(text: str, limit: int) -> None:
+    pieces = split_stream(frame("stream", {"name": "stdout", "text": text}), limit)
+    assert "".join(json.loads(parts_of(piece)[4])["text"] for piece in pieces) == text
+    assert all(len(piece) <= limit and parse_message(piece) is not None for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        frame("stream", {"name": "other", "text": "x"}),
+        frame("stream", {"name": "stdout", "text": 1}),
+        write_message("iopub", [b'{"msg_type":"stream"}', b"{}", b"{}", b'{"name":"stdout","text":"x"}', b"buffer"]),
+        write_message("iopub", [b'{"msg_type":"stream"}', b"{}", b"x" * 3000, b'{"name":"stdout","text":"x"}']),
+    ],
+)
+def test_what_is_not_a_plain_printed_text_is_not_divided(data: bytes) -> None:
+    assert split_stream(data, 2000) == []
 
 
 def test_a_notice_is_a_message_made_only_of_what_the_browser_sent() -> None:
@@ -131,7 +147,7 @@ def test_a_notice_is_a_message_made_only_of_what_the_browser_sent() -> None:
     found = parse_message(data)
     assert found is not None
     assert (found.channel, found.kind) == ("iopub", "stream")
-    assert parent_id(data) == "m-execute_request"
+    assert json.loads(parts_of(data)[2])["msg_id"] == "m-execute_request"
     content = json.loads(parts_of(data)[4])
     assert content["name"] == "stderr"
     assert "No more today." in content["text"]

@@ -138,7 +138,7 @@ def test_a_second_gate_takes_over_when_the_first_ends() -> None:
             first.kill()
             first.wait(10)
             await starting
-            await until(lambda: around.answers())
+            await until(around.answers)
             return (await around.get("api/contents/a"))[0]
 
     assert run(story()) == 200

@@ -301,12 +301,11 @@ def test_events_wait_for_a_portal_that_is_down_also_over_a_kill() -> None:
 
 
 def test_a_cut_that_is_not_understood_is_refused() -> None:
+    bad: list[Any] = [{}, {"person": "../x"}, {"person": None, "reason": "a\nb"}, {"person": 1}, []]
+
     async def story() -> Any:
         async with world(kernel) as around:
-            answers = [
-                await around.control("POST", "/cut", body)
-                for body in ({}, {"person": "../x"}, {"person": None, "reason": "a\nb"}, {"person": 1}, [])
-            ]
+            answers = [await around.control("POST", "/cut", body) for body in bad]
             return answers, (await around.session())["may_pass"]
 
     answers, passes = run(story())

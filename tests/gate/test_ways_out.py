@@ -198,7 +198,7 @@ FRAMES: dict[str, list[bytes | str]] = {
     "input prompt": [_with("input_request", "stdin")],
     "buffers": [_with("display_data", "iopub", {"a": 1}, buffers=(SECRET,))],
     "header fields": [_with("status", "iopub", {"a": 1}, extra=SECRET.decode())],
-    "one message too large": [_with("stream", "iopub", {"text": "x" * MESSAGE_LIMIT + SECRET.decode()})],
+    "one message too large": [_with("display_data", "iopub", {"text": "x" * MESSAGE_LIMIT + SECRET.decode()})],
     "widget opening": [_with("comm_open", "iopub")],
     "widget message": [_with("comm_msg", "iopub")],
     "widget message on shell": [_with("comm_msg", "shell")],
@@ -415,7 +415,8 @@ class Row:
 
     def __str__(self) -> str:
         first = self.seen.partition(b"\r\n")[0][:12].decode("latin-1") if not self.shape.frames else "websocket"
-        return f"{self.shape.name:<42} {first:<14} {self.outcome:<22} leaked {self.leaked:>7}  on the budget {self.counted:>7}"
+        sums = f"leaked {self.leaked:>7}  on the budget {self.counted:>7}"
+        return f"{self.shape.name:<42} {first:<14} {self.outcome:<22} {sums}"
 
 
 ALLOWED_PATHS = ("api", "lab", "kernelspecs", "oauth_callback")
@@ -534,15 +535,14 @@ def test_events_are_text_only_and_counted_and_take_no_input() -> None:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
         await ws.send_str("x" * 1000)
-        async for message in ws:
-            got.append(message.data)
+        got.extend([message.data async for message in ws])
         return ws
 
     async def story() -> int:
         async with world(events) as around, around.socket("api/events/subscribe", protocols=()) as ws:
             await ws.send_str("in")
             assert len((await ws.receive(timeout=10)).data) == 1000
-            return next(s["bytes"] for s in (await around.session())["spent"] if s["channel"] == "events")
+            return next(int(s["bytes"]) for s in (await around.session())["spent"] if s["channel"] == "events")
 
     assert asyncio.run(story()) >= 1000
     assert got == []

@@ -29,6 +29,9 @@ Refusals = (sqlite3.Error, psycopg.Error)
 """What a raw connection raises when the database says no."""
 
 
+_OPEN: list[SqlStore] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """One migrated database; `url` is what the store uses, `owner_url` may change the schema."""
@@ -38,8 +41,10 @@ class Database:
     owner_url: str
 
     def store(self, **options: Any) -> SqlStore:
-        """A store on it."""
-        return SqlStore(self.url, **options)
+        """A store on it, closed after the test."""
+        made = SqlStore(self.url, **options)
+        _OPEN.append(made)
+        return made
 
     def raw(self, *, owner: bool = True) -> "Raw":
         """A connection that knows nothing of us, in autocommit."""
@@ -160,8 +165,7 @@ def postgres() -> Postgres:
 @functools.cache
 def _migrated_postgres() -> str:
     made = postgres().database()
-    migrations.upgrade(made.owner_url)
-    roles.grant(made.owner_url, APPLICATION)
+    migrations.upgrade(made.owner_url, application=APPLICATION)
     return made.url.split("/")[3].split("?")[0]
 
 
@@ -189,8 +193,14 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 
 @pytest.fixture
-def store(database: Database) -> Iterator[SqlStore]:
+def store(database: Database) -> SqlStore:
     """A store on it."""
-    made = database.store()
-    yield made
-    made.close()
+    return database.store()
+
+
+@pytest.fixture(autouse=True)
+def close_stores() -> Iterator[None]:
+    """Close every store that the test opened."""
+    yield
+    while _OPEN:
+        _OPEN.pop().close()

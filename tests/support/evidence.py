@@ -84,7 +84,9 @@ def a_manifest(files: dict[str, bytes] | None = None) -> ReleaseManifest:
         release="rl-2222222222222222",
         request="eg-2222222222222222",
         workspace="ws-2222222222222222",
-        permit=PermitReference(id="pm-2222222222222222", kind="data-permit", issuer="Health Data Board – Nürnberg", version=2),
+        permit=PermitReference(
+            id="pm-2222222222222222", kind="data-permit", issuer="Health Data Board – Nürnberg", version=2
+        ),
         policy_name="default",
         policy_digest=digest_of(b"policy"),
         report=digest_of(b"report"),

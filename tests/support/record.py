@@ -122,9 +122,7 @@ def a_vote(world: World, checker: Person, *, path: str = "", decision: Decision 
 
 def propose(uow: SqlUnitOfWork, permit: Permit, verb: str, terms: Terms, by: Person) -> Change:
     """A change that waits for confirmation."""
-    change = Change(
-        id=ids.new_change(), permit=permit.id, verb=verb, terms=terms, proposed_by=by.id, proposed_at=NOW
-    )
+    change = Change(id=ids.new_change(), permit=permit.id, verb=verb, terms=terms, proposed_by=by.id, proposed_at=NOW)
     uow.changes.add(change)
     return change
 
@@ -174,9 +172,7 @@ def _begin(uow: SqlUnitOfWork) -> World:
     uow.permits.add(permit)
     confirm(uow, propose(uow, permit, "activate", terms, board[0]), board[1])
     permit = uow.permits.save(replace(permit, state=PermitState.ACTIVE, confirmed_by=frozenset({board[1].id})))
-    workspace = Workspace(
-        id=ids.new_workspace(), permit=permit.id, state=WorkspaceState.REQUESTED, created_at=NOW
-    )
+    workspace = Workspace(id=ids.new_workspace(), permit=permit.id, state=WorkspaceState.REQUESTED, created_at=NOW)
     uow.workspaces.add(workspace)
     request = EgressRequest(
         id=ids.new_request(),
@@ -190,8 +186,14 @@ def _begin(uow: SqlUnitOfWork) -> World:
     )
     uow.egress.add(request)
     return World(
-        author=author, colleague=colleague, board=board, checkers=checkers, dataset=dataset, permit=permit,
-        workspace=workspace, request=request,
+        author=author,
+        colleague=colleague,
+        board=board,
+        checkers=checkers,
+        dataset=dataset,
+        permit=permit,
+        workspace=workspace,
+        request=request,
     )
 
 

@@ -3,14 +3,25 @@
 All options travel through a descriptor (`--args`), because an argument list is readable by every
 account of the host and the options hold the sandbox's environment. The caller starts the process
 itself: the kernel ties its life to the thread that forks.
+
+bubblewrap's two processes tie themselves to their parents only after some work, so a caller killed at the
+wrong instant would leave a sandbox that lives on. Therefore the command inside waits at its standard input:
+it says that it is there, and runs only after the caller, still alive, has seen that both are tied. When the
+caller dies before, the input ends and so does the sandbox.
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import select
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from spe.adapters.bubblewrap import seccomp
 from spe.adapters.bubblewrap.host import Host
@@ -20,27 +31,57 @@ OUTER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 """What bubblewrap itself finds; nothing of it reaches the inside."""
 
 
+HERE = b"here\n"
+GO = b"go\n"
+
+_WAIT_FOR_GO = 'echo here >&0; read -r go <&0 && [ "$go" = go ] && exec "$@" </dev/null'
+_START_SECONDS = 10.0
+_PAUSE = 0.002
+
+
+class NotStarted(Exception):
+    """bubblewrap ended, or was not ready in time, before the command ran."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What to give to `subprocess.Popen`; from `info` bubblewrap's answer is read afterwards."""
+    """What to give to `subprocess.Popen`: arguments, descriptors, and `stdin` for the standard input.
+
+    Afterwards from `info` bubblewrap's answer is read, and at `line` the command waits for `GO`.
+    """
 
     arguments: tuple[str, ...]
     pass_fds: tuple[int, ...]
+    stdin: int
     info: int
+    line: socket.socket
+
+    def close(self) -> None:
+        """Close what belongs to the caller; a sandbox that has not got its `GO` ends."""
+        os.close(self.info)
+        self.line.close()
+
+
+def mark_of(run: Path) -> str:
+    """A word in the argument list of every sandbox of one environment, by which a leftover is known."""
+    return "spe-" + hashlib.sha256(str(run).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def prepared(spec: SandboxSpec, host: Host) -> Iterator[Prepared]:
-    """Everything one start needs. On leaving, our copies are closed; `info` then belongs to the caller.
+def prepared(spec: SandboxSpec, host: Host, *, mark: str = "spe") -> Iterator[Prepared]:
+    """Everything one start needs. On leaving, our copies are closed; `close()` is then the caller's.
 
-    After an exception `info` is closed too. Raises `OSError`, `RuntimeError` or `KeyError` when the
-    filter cannot be built: then nothing may start.
+    After an exception everything is closed. Raises `OSError`, `RuntimeError`, `ImportError` or `KeyError`
+    when the filter cannot be built: then nothing may start.
     """
     with ExitStack() as stack, ExitStack() as on_error:
         read_end, write_end = os.pipe()
         on_error.callback(os.close, read_end)
         inherited = [write_end]
         stack.callback(os.close, write_end)
+        line, inner_end = socket.socketpair()
+        on_error.callback(line.close)
+        stack.callback(inner_end.close)
 
         def contents(data: bytes) -> str:
             number = _memory_file(data)
@@ -52,11 +93,27 @@ def prepared(spec: SandboxSpec, host: Host) -> Iterator[Prepared]:
         words += ["--seccomp", contents(seccomp.program()), "--info-fd", str(write_end)]
         listing = contents(b"".join(word.encode() + b"\0" for word in words))
         yield Prepared(
-            arguments=(host.bwrap, "--args", listing, "--", *bounded_command(spec, host)),
+            arguments=(
+                *(host.bwrap, "--args", listing, "--"),
+                *("/bin/sh", "-c", _WAIT_FOR_GO, mark, *bounded_command(spec, host)),
+            ),
             pass_fds=tuple(inherited),
+            stdin=inner_end.fileno(),
             info=read_end,
+            line=line,
         )
         on_error.pop_all()
+
+
+def tied(arguments: tuple[str, ...], host: Host) -> tuple[str, ...]:
+    """The same program, but dead when we are dead, from its first instruction on.
+
+    bubblewrap ties itself to its parent only after some work; killed before that, we would leave it behind.
+    `setpriv` asks for the signal first, then the shell sees whether we were still there when it asked.
+    For processes with several threads, which must not run code of their own between fork and exec.
+    """
+    only_below_us = '[ "$PPID" = "$0" ] && exec "$@"'
+    return (host.setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", only_below_us, str(os.getpid()), *arguments)
 
 
 def _memory_file(data: bytes) -> int:
@@ -97,3 +154,56 @@ def inner_handle(pid: int, outer: int) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+def is_tied(inner: int) -> bool:
+    """Whether the inner process has asked to die with its parent: bubblewrap does so just before the filter."""
+    try:
+        with open(f"/proc/{inner}/status", encoding="ascii", errors="replace") as file:
+            return any(line.split() == ["Seccomp:", "2"] for line in file)
+    except OSError:
+        return False
+
+
+def begin(process: "subprocess.Popen[bytes]", ready: Prepared, *, seconds: float = _START_SECONDS) -> int:
+    """Let the command run, as soon as everything is tied; the handle (pidfd) of the sandbox's first process.
+
+    Closes what `ready` holds. Raises `NotStarted`; the caller then ends `process`.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        pid = inner_pid(_to_its_end(ready.info, deadline))
+        handle = inner_handle(pid, process.pid) if pid is not None else None
+        if pid is None or handle is None:
+            raise NotStarted("bubblewrap did not make it")
+        try:
+            _let_go(pid, ready.line, deadline)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+    finally:
+        ready.close()
+
+
+def _let_go(inner: int, line: socket.socket, deadline: float) -> None:
+    line.settimeout(max(0.0, deadline - time.monotonic()))
+    try:
+        said = line.recv(len(HERE))
+        while said == HERE and not is_tied(inner) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        if said != HERE or not is_tied(inner):
+            raise NotStarted("it ended or hung while it was made")
+        line.sendall(GO)
+    except OSError as error:
+        raise NotStarted("it ended or hung while it was made") from error
+
+
+def _to_its_end(number: int, deadline: float) -> bytes:
+    found = b""
+    while select.select([number], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(number, 4096)
+        if not part:
+            break
+        found += part
+    return found

@@ -33,7 +33,6 @@ _OUT = f"{_JOB}/out"
 _MiB = 1024 * 1024
 _MOST_FILES = 5000
 _LOOK_SECONDS = 0.2
-_INFO_SECONDS = 10.0
 _VIEW_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}")
 
 
@@ -41,7 +40,7 @@ _VIEW_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}")
 class AnswerLimits:
     """How much of an answer is taken: bytes of the report, of all views, of everything on disk; views."""
 
-    report: int = 32 * _MiB
+    report: int = 64 * _MiB
     views: int = 256 * _MiB
     folder: int = 512 * _MiB
     view_count: int = 5000
@@ -50,7 +49,7 @@ class AnswerLimits:
 class EmbeddedChecker:
     """Runs the engine in bubblewrap; implements `spe.ports.checker.Checker`.
 
-    `at_once` checks run side by side, more wait. Called on any thread: the caller's thread lives as long
+    `at_once` checks run side by side, more wait; `mark` is `launch.mark_of` the run folder. Called on any thread: the caller's thread lives as long
     as its check, and the kernel ends the sandbox when that thread or this process ends.
     """
 
@@ -62,7 +61,9 @@ class EmbeddedChecker:
         at_once: int = 2,
         limits: AnswerLimits | None = None,
         engine: tuple[str, ...] = ("-m", _ENGINE, _JOB),
+        mark: str = "spe",
     ) -> None:
+        self._mark = mark
         self._host = host
         self._scratch = scratch
         self._limits = limits or AnswerLimits()
@@ -99,7 +100,7 @@ class EmbeddedChecker:
         }
         binds = [*_binds(job.files, f"{_JOB}/input")]
         for number, release in enumerate(job.history):
-            binds += _binds(release, f"{_JOB}/history/{number}")
+            binds += _binds(release, f"{_JOB}/history/{number:04}")
         if len(binds) > _MOST_FILES:
             raise Rejected("checker", f"There are more than {_MOST_FILES} files; put them into fewer.")
         return SandboxSpec(
@@ -125,26 +126,25 @@ class EmbeddedChecker:
         """Exit status and last words. Raises `Rejected` when time or space is over."""
         said = os.memfd_create("checker-output")
         try:
-            with launch.prepared(spec, self._host) as ready:
+            with launch.prepared(spec, self._host, mark=self._mark) as ready:
                 process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                    ready.arguments,
+                    launch.tied(ready.arguments, self._host),
                     env=launch.OUTER_ENVIRONMENT,
                     pass_fds=ready.pass_fds,
-                    stdin=subprocess.DEVNULL,
+                    stdin=ready.stdin,
                     stdout=said,
                     stderr=said,
                     start_new_session=True,
                 )
             try:
-                handle = _inner(process, ready.info)
+                handle = launch.begin(process, ready)
                 problem = self._wait(process, out, seconds)
                 _end(process, handle)
             finally:
-                os.close(ready.info)
                 process.kill()
                 process.wait()
-        except (OSError, RuntimeError, KeyError) as error:
-            raise Rejected("checker", f"The sandbox of the checks cannot be made: {error}") from error
+        except (OSError, RuntimeError, ImportError, KeyError, launch.NotStarted) as error:
+            raise Rejected("checker", f"The sandbox of the checks cannot be made: {error}. {_tail(said)}") from error
         else:
             if problem:
                 raise Rejected("checker", problem)
@@ -208,33 +208,23 @@ def _binds(files: Mapping[str, Path], root: str) -> Iterator[Bind]:
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\0" in name or str(PurePosixPath(name)) != name:
             raise Rejected("checker", f"{name[:100]!r} is not a path inside a request.")
-        if not stat.S_ISREG(os.lstat(place).st_mode):
+        if not _is_regular(place):
             raise Rejected("checker", f"{name[:100]!r} is not a regular file.")
         yield Bind(source=str(place.absolute()), target=f"{root}/{name}")
 
 
-def _inner(process: subprocess.Popen[bytes], info: int) -> int | None:
-    """The handle of the sandbox's first process; None when it ended before it could be had."""
-    answer = b""
-    deadline = time.monotonic() + _INFO_SECONDS
-    while select.select([info], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        part = os.read(info, 4096)
-        if not part:
-            break
-        answer += part
-    pid = launch.inner_pid(answer)
-    return None if pid is None else launch.inner_handle(pid, process.pid)
+def _is_regular(place: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(place).st_mode)
+    except OSError:
+        return False
 
 
-def _end(process: subprocess.Popen[bytes], handle: int | None) -> None:
+def _end(process: subprocess.Popen[bytes], handle: int) -> None:
     """End everything inside, then wait for the outer process."""
-    if handle is None:
-        if process.poll() is None:
-            process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        os.close(handle)
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    os.close(handle)
     process.wait()
 
 
@@ -246,9 +236,10 @@ def _read(path: Path, most: int) -> bytes:
         raise Rejected("checker", f"The checks left no {path.name}.") from error
     except OSError as error:
         raise Rejected("checker", f"{path.name} of the checks cannot be read.") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise Rejected("checker", f"{path.name} of the checks is not a regular file.")
     with open(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise Rejected("checker", f"{path.name} of the checks is not a regular file.")
         data = file.read(most + 1)
     if len(data) > most:
         raise Rejected("checker", f"{path.name} of the checks is too large.")

@@ -56,6 +56,14 @@ checkpoints = sa.Table(
 )
 
 
+_LAST = sa.select(sa.func.max(audit_entries.c.idx))
+_ADD_ENTRY = sa.insert(audit_entries)
+_ADD_NODES = sa.insert(audit_nodes)
+_NODES = sa.select(audit_nodes).where(
+    sa.tuple_(audit_nodes.c.level, audit_nodes.c.idx).in_(sa.bindparam("places", expanding=True))
+)
+
+
 class SqlAuditLog:
     """`spe.ports.store.AuditLog`."""
 
@@ -68,19 +76,17 @@ class SqlAuditLog:
         frontier = self._frontier or self._load(self._size(), about=PORT)
         placed = replace(entry, index=frontier.size)
         frontier, nodes = frontier.append(placed.leaf())
-        self._t.run(
-            sa.insert(audit_entries).values(
-                idx=placed.index,
-                body=placed.data(),
-                at=placed.at,
-                event=placed.event,
-                object_id=placed.object_id,
-                actor=placed.actor.subject,
-            ),
-            about=PORT,
-        )
+        row = {
+            "idx": placed.index,
+            "body": placed.data(),
+            "at": placed.at,
+            "event": placed.event,
+            "object_id": placed.object_id,
+            "actor": placed.actor.subject,
+        }
+        self._t.run(_ADD_ENTRY, row, about=PORT)
         rows = [{"level": node.level, "idx": node.index, "hash": node.hash} for node in nodes]
-        self._t.run(sa.insert(audit_nodes), rows, about=PORT)
+        self._t.run(_ADD_NODES, rows, about=PORT)
         self._frontier = frontier
         return placed
 
@@ -153,7 +159,7 @@ class SqlAuditLog:
         return tuple((Checkpoint(origin=r.origin, size=r.size, root=bytes(r.root)), r.note) for r in rows)
 
     def _size(self) -> int:
-        last = self._t.run(sa.select(sa.func.max(audit_entries.c.idx)), about=PORT).scalar()
+        last = self._t.run(_LAST, about=PORT).scalar()
         return 0 if last is None else last + 1
 
     def _load(self, size: int, about: str = "database") -> Frontier:
@@ -162,8 +168,7 @@ class SqlAuditLog:
         Frontier.load(size, _noting(places))
         if not places:
             return Frontier()
-        wanted = sa.tuple_(audit_nodes.c.level, audit_nodes.c.idx).in_(places)
-        rows: Iterable[Any] = self._t.run(sa.select(audit_nodes).where(wanted), about=about)
+        rows: Iterable[Any] = self._t.run(_NODES, {"places": places}, about=about)
         found = {(row.level, row.idx): bytes(row.hash) for row in rows}
         if len(found) < len(places):
             raise self._t.fail(Corrupt("Nodes of the audit log are missing."))

@@ -58,6 +58,25 @@ egress_approved = sa.Table(
 )
 
 
+def _parts() -> sa.Select[Any]:
+    approval = sa.and_(
+        egress_approved.c.request == egress.c.id,
+        egress_approved.c.round == egress.c.round,
+        egress_approved.c.path == egress_outputs.c.path,
+    )
+    return (
+        sa.select(egress_outputs, egress_approved.c.path.label("approved"))
+        .select_from(
+            egress_outputs.join(egress, egress.c.id == egress_outputs.c.request).outerjoin(egress_approved, approval)
+        )
+        .where(egress_outputs.c.request.in_(sa.bindparam("requests", expanding=True)))
+        .order_by(egress_outputs.c.request, egress_outputs.c.place)
+    )
+
+
+_PARTS = _parts()
+
+
 class Requests(SqlTable[RequestId, EgressRequest]):
     """Egress requests by id."""
 
@@ -121,7 +140,7 @@ class Requests(SqlTable[RequestId, EgressRequest]):
         """The requests of these rows, with outputs and approvals of the current round."""
         outputs: dict[str, list[Output]] = {row.id: [] for row in rows}
         approved: dict[str, set[str]] = {row.id: set() for row in rows}
-        for part in self._t.all(_parts(sorted(outputs))):
+        for part in self._t.run(_PARTS, {"requests": sorted(outputs)}).all():
             outputs[part.request].append(_output(part))
             if part.approved is not None:
                 approved[part.request].add(part.path)
@@ -146,22 +165,6 @@ class Requests(SqlTable[RequestId, EgressRequest]):
             )
             for row in rows
         ]
-
-
-def _parts(ids: Sequence[str]) -> sa.Select[Any]:
-    approval = sa.and_(
-        egress_approved.c.request == egress.c.id,
-        egress_approved.c.round == egress.c.round,
-        egress_approved.c.path == egress_outputs.c.path,
-    )
-    return (
-        sa.select(egress_outputs, egress_approved.c.path.label("approved"))
-        .select_from(
-            egress_outputs.join(egress, egress.c.id == egress_outputs.c.request).outerjoin(egress_approved, approval)
-        )
-        .where(egress_outputs.c.request.in_(ids))
-        .order_by(egress_outputs.c.request, egress_outputs.c.place)
-    )
 
 
 def _output_rows(request: str, outputs: tuple[Output, ...]) -> list[dict[str, Any]]:

@@ -98,6 +98,7 @@ def _opener(path: Path, lock_seconds: float, read_only: bool) -> Callable[[], sq
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA recursive_triggers=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA trusted_schema=OFF")
         _ask(connection, "PRAGMA synchronous", 2)
         _ask(connection, "PRAGMA foreign_keys", 1)

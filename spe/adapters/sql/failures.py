@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from spe.domain.errors import Corrupt, Denial, Invalid, Refused, SpeError, Stale, Unavailable
 
 _CODE = re.compile(r"spe:([a-z-]+)")
-_TORN = ("malformed", "not a database", "disk I/O error")
+_TORN = ("malformed", "not a database")
 
 SENTENCES = {
     "fixed": "This is written once and never changed.",

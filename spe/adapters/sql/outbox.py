@@ -29,6 +29,14 @@ _OPEN = outbox.c.done_at.is_(None)
 sa.Index("uq_outbox_open", outbox.c.kind, outbox.c.subject, unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
 sa.Index("ix_outbox_due", outbox.c.due, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
+_due = sa.bindparam("asked", type_=outbox.c.due.type)
+_AGAIN = (
+    sa.update(outbox)
+    .where(outbox.c.kind == sa.bindparam("of_kind"), outbox.c.subject == sa.bindparam("of_subject"), _OPEN)
+    .values(due=sa.case((outbox.c.due <= _due, outbox.c.due), else_=_due), generation=outbox.c.generation + 1)
+)
+_OWE = sa.insert(outbox)
+
 leases = sa.Table("leases", metadata, text("name", primary_key=True), text("holder"), whole("fence"), moment("until"))
 LEADER = "reconciler"
 
@@ -41,15 +49,9 @@ class SqlOutbox:
 
     def put(self, kind: str, subject: str, due: datetime) -> None:
         """Owe an effect; an open one for the same kind and subject becomes due no later."""
-        sooner = sa.case((outbox.c.due <= due, outbox.c.due), else_=due)
-        again = (
-            sa.update(outbox)
-            .where(outbox.c.kind == kind, outbox.c.subject == subject, _OPEN)
-            .values(due=sooner, generation=outbox.c.generation + 1)
-        )
-        if self._t.run(again).rowcount == 0:
+        if self._t.run(_AGAIN, {"of_kind": kind, "of_subject": subject, "asked": due}).rowcount == 0:
             row = {"kind": kind, "subject": subject, "due": due, "attempts": 0, "last_error": "", "generation": 0}
-            self._t.run(sa.insert(outbox).values(row))
+            self._t.run(_OWE, row)
 
     def due(self, now: datetime, *, limit: int = 20) -> tuple[Intent, ...]:
         """Open intents whose time has come, oldest first."""

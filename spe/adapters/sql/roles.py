@@ -8,11 +8,6 @@ here: that is for whoever runs the database server.
 import re
 from collections.abc import Iterator
 
-import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-
-from spe.adapters.sql import engine
-from spe.adapters.sql.failures import translate
 from spe.adapters.sql.guards import GUARDS, VIEWS
 from spe.adapters.sql.schema import metadata
 from spe.domain.errors import Invalid
@@ -31,22 +26,9 @@ def creation(owner: str, application: str) -> tuple[str, ...]:
 
 
 def grants(application: str) -> tuple[str, ...]:
-    """What the owner runs after each migration: exactly the rights that the application needs."""
+    """What the owner runs after each migration (`upgrade` does): exactly the rights that the application needs."""
     _check(application)
     return tuple(_grants(application))
-
-
-def grant(url: str, application: str) -> None:
-    """Run `grants` as the owner at `url`. Raises `Unavailable`."""
-    source = engine.migrator(url, seconds=60)
-    try:
-        with source.connect() as connection, connection.begin():
-            for statement in grants(application):
-                connection.execute(sa.text(statement))
-    except DBAPIError as error:
-        raise translate(error) from error
-    finally:
-        source.dispose()
 
 
 def _check(name: str) -> None:

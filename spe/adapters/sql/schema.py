@@ -16,6 +16,7 @@ from spe.adapters.sql import (
     permits,
     releases,
     reviews,
+    terms,
     workspaces,
 )
 from spe.adapters.sql.columns import metadata, text, whole
@@ -36,6 +37,6 @@ rules = sa.Table(
     sa.CheckConstraint("value >= 2", name="floor"),
 )
 
-SUBJECTS = (people, credentials, datasets, permits, workspaces, egress, reviews, releases, audit, outbox)
+SUBJECTS = (people, credentials, datasets, terms, permits, workspaces, egress, reviews, releases, audit, outbox)
 
 __all__ = ["SUBJECTS", "metadata", "rules", "transitions"]

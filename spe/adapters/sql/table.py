@@ -38,6 +38,17 @@ class SqlTable(Generic[K, E]):
     key: ClassVar[tuple[str, ...]] = ("id",)
     parts: ClassVar[bool] = False
 
+    _find: ClassVar[sa.Select[Any]]
+    _insert: ClassVar[sa.Insert]
+    _update: ClassVar[sa.Update]
+
+    def __init_subclass__(cls) -> None:
+        """Make the statements that every transaction uses, once: making them costs more than running them."""
+        same = [cls.table.c[name] == sa.bindparam(f"key_{name}") for name in cls.key]
+        cls._find = sa.select(cls.table).where(*same)
+        cls._insert = sa.insert(cls.table)
+        cls._update = sa.update(cls.table).where(*same, cls.table.c.version == sa.bindparam("version_read"))
+
     def __init__(self, transaction: Transaction) -> None:
         self._t = transaction
         self._seen: dict[Key, E] = {}
@@ -66,8 +77,7 @@ class SqlTable(Generic[K, E]):
     def find(self, key: K) -> E | None:
         """The entity or None."""
         values: Key = key if isinstance(key, tuple) else (key,)
-        rows = self._t.all(sa.select(self.table).where(self._is(values)))
-        found = self._keep(rows)
+        found = self._keep(self._t.run(self._find, self._bound(values)).all())
         return found[0] if found else None
 
     def select(self, *, limit: int = 1000, after: str = "", **where: Any) -> tuple[E, ...]:
@@ -79,7 +89,8 @@ class SqlTable(Generic[K, E]):
             statement = statement.where(_matches(self.table.c[name], value))
         if after:
             values = tuple(after.split("/", len(self.key) - 1))
-            start = sa.select(self.table.c.seq).where(self._is(values)).scalar_subquery()
+            same = (self.table.c[name] == value for name, value in zip(self.key, values, strict=True))
+            start = sa.select(self.table.c.seq).where(*same).scalar_subquery()
             statement = statement.where(self.table.c.seq > start)
         return tuple(self._keep(self._t.all(statement)))
 
@@ -87,7 +98,7 @@ class SqlTable(Generic[K, E]):
         """Insert. Raises `Stale` when the key is there already."""
         self.prepare(entity)
         row = self.to_row(entity)
-        self._t.run(sa.insert(self.table).values(row))
+        self._t.run(self._insert, row)
         self.write_parts(entity, None)
         self._seen[self._key_of(row)] = entity
 
@@ -98,9 +109,8 @@ class SqlTable(Generic[K, E]):
         self.prepare(entity)
         if self.parts:
             self.write_parts(entity, self._stored(key, entity))
-        row["version"] = entity.version + 1
-        statement = sa.update(self.table).where(self._is(key), self.table.c.version == entity.version).values(row)
-        if self._t.run(statement).rowcount != 1:
+        row |= {"version": entity.version + 1, "version_read": entity.version, **self._bound(key)}
+        if self._t.run(self._update, row).rowcount != 1:
             raise self._stale()
         saved = replace(entity, version=entity.version + 1)
         self._seen[key] = saved
@@ -128,8 +138,8 @@ class SqlTable(Generic[K, E]):
     def _key_of(self, row: dict[str, Any]) -> Key:
         return tuple(row[name] for name in self.key)
 
-    def _is(self, key: Key) -> sa.ColumnElement[bool]:
-        return sa.and_(*(self.table.c[name] == value for name, value in zip(self.key, key, strict=True)))
+    def _bound(self, key: Key) -> dict[str, Any]:
+        return {f"key_{name}": value for name, value in zip(self.key, key, strict=True)}
 
 
 def _several(value: Any) -> bool:

@@ -49,7 +49,9 @@ def problems(transaction: Transaction) -> Iterator[str]:
     found = _texts(transaction)
     for name, text in _expected(transaction).items():
         if found.get(name) != text:
-            yield f"The database's rule {name} is missing or was changed; find out who did it."
+            yield (
+                f"The database's rule {name} is missing or was changed; find out who did it, then run `spe db upgrade`."
+            )
 
 
 def _installed(connection: sa.Connection) -> list[tuple[str, str]]:

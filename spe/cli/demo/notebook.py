@@ -84,7 +84,7 @@ print(json.dumps({{'exit': done.returncode, 'out': done.stdout.strip(), 'err': d
 
 def notebook() -> str:
     """The analysis as a notebook document (nbformat 4)."""
-    cells = [
+    cells: list[dict[str, object]] = [
         {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": code}
         for n, code in enumerate(ANALYSIS)
     ]

@@ -94,7 +94,8 @@ async def datasets(tale: Tale) -> str:
     ):
         if title not in known:
             await asyncio.to_thread(write, folder / name)
-            profile = await asyncio.to_thread(_profile, folder / name)
+            profile = folder / f"{name}-profile.json"
+            await asyncio.to_thread(_profile, folder / name, profile)
             known[title] = operator.post(
                 "/datasets",
                 {
@@ -103,7 +104,7 @@ async def datasets(tale: Tale) -> str:
                     "holder": holder,
                     "number": "1.0",
                     "disclosure_policy": policy,
-                    "profile": profile,
+                    "profile_file": str(profile),
                 },
             )
         tale.datasets.append(known[title])
@@ -112,10 +113,10 @@ async def datasets(tale: Tale) -> str:
     return f"{len(tale.datasets)} dataset versions, {files} files, each hashed and verified"
 
 
-def _profile(folder: Path) -> dict[str, Any]:
+def _profile(folder: Path, target: Path) -> None:
     from spe.disclosure.profiling import make_profile
 
-    return make_profile(folder)
+    target.write_text(json.dumps(make_profile(folder)), encoding="utf-8")
 
 
 async def secret(tale: Tale) -> str:

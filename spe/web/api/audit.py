@@ -78,9 +78,7 @@ def entries(
     if page.after and not page.after.isdecimal():
         raise Invalid({"page_token": "Use the token of the page before, or leave it out for the first page."})
     before = int(page.after) if page.after else None
-    found = app.audit.entries(
-        subject=subject, event=event, person=person, before=before, limit=page.size + 1, by=by
-    )
+    found = app.audit.entries(subject=subject, event=event, person=person, before=before, limit=page.size + 1, by=by)
     part = found[: page.size]
     more = token_of(str(part[-1].index)) if len(found) > page.size else ""
     return PageOut[EntryOut](items=[_out(e) for e in part], next_page_token=more)

@@ -35,8 +35,8 @@ class NewDataset(In):
     number: Annotated[str, Field(max_length=20)] = "1"
     description: Text = ""
     dataset: Id | None = None
-    needs: list[Guarantee] = sorted(DEFAULT_NEEDS)
-    access_modes: list[AccessMode] = list(AccessMode)
+    needs: Annotated[list[Guarantee], Field(default_factory=lambda: sorted(DEFAULT_NEEDS))]
+    access_modes: Annotated[list[AccessMode], Field(default_factory=lambda: list(AccessMode))]
     disclosure_policy: Annotated[str, Field(max_length=60)] = "default"
     profile: dict[str, JsonValue] | None = None
     profile_file: Annotated[str, Field(max_length=4000)] = ""
@@ -61,7 +61,7 @@ class DatasetOut(Out):
     description: str
     mount: str
     manifest: str
-    files: int
+    file_count: int
     size: int
     needs: Words
     access_modes: Words
@@ -73,11 +73,16 @@ class DatasetOut(Out):
     source: str | None = None
 
 
-class ManifestOut(Out):
-    """The whole manifest."""
+class WholeOut(DatasetOut):
+    """A dataset version with every file of its manifest."""
 
-    digest: str
     files: list[FileOut]
+
+
+def whole_out(version: DatasetVersion, *, by: Principal) -> WholeOut:
+    """A version with its manifest."""
+    files = [FileOut.model_validate(f) for f in version.manifest.files]
+    return WholeOut(**dataset_out(version, by=by).model_dump(), files=files)
 
 
 def dataset_out(version: DatasetVersion, *, by: Principal) -> DatasetOut:
@@ -92,7 +97,7 @@ def dataset_out(version: DatasetVersion, *, by: Principal) -> DatasetOut:
         description=version.description,
         mount=version.mount,
         manifest=version.manifest.digest,
-        files=len(version.manifest.files),
+        file_count=len(version.manifest.files),
         size=version.manifest.size,
         needs=sorted(version.needs),
         access_modes=sorted(version.access_modes),
@@ -112,14 +117,12 @@ def all_datasets(app: Services, by: By, page: Page) -> PageOut[DatasetOut]:
     return PageOut[DatasetOut](items=[dataset_out(v, by=by) for v in part], next_page_token=more)
 
 
-@router.post("/datasets", status_code=status.HTTP_201_CREATED, response_model=DatasetOut)
-def register(
-    request: Request, app: Services, web: Web, by: By, body: NewDataset, key: IdempotencyKey = ""
-) -> Response:
+@router.post("/datasets", status_code=status.HTTP_201_CREATED, response_model=WholeOut)
+def register(request: Request, app: Services, web: Web, by: By, body: NewDataset, key: IdempotencyKey = "") -> Response:
     """Read, hash and register a folder; its bytes stay where they are."""
     demand(by, Permission.DATASET_REGISTER)
 
-    def act() -> DatasetOut:
+    def act() -> WholeOut:
         version = app.datasets.register(
             allowed(web, body.folder, "folder"),
             title=body.title,
@@ -133,22 +136,15 @@ def register(
             profile=_profile(web, body),
             by=by,
         )
-        return dataset_out(version, by=by)
+        return whole_out(version, by=by)
 
     return created(request, app, by, key, body, act)
 
 
 @router.get("/datasets/{dataset}/{number}")
-def one(app: Services, by: By, dataset: Key, number: Number) -> DatasetOut:
-    """One version."""
-    return dataset_out(app.datasets.get(f"{dataset}/{number}", by=by), by=by)
-
-
-@router.get("/datasets/{dataset}/{number}/manifest")
-def manifest(app: Services, by: By, dataset: Key, number: Number) -> ManifestOut:
-    """Every file with its size and SHA-256."""
-    found = app.datasets.get(f"{dataset}/{number}", by=by).manifest
-    return ManifestOut(digest=found.digest, files=[FileOut.model_validate(f) for f in found.files])
+def one(app: Services, by: By, dataset: Key, number: Number) -> WholeOut:
+    """One version with its manifest."""
+    return whole_out(app.datasets.get(f"{dataset}/{number}", by=by), by=by)
 
 
 @router.post("/datasets/{dataset}/{number}:verify")

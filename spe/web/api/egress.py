@@ -41,7 +41,7 @@ class DeclarationIn(In):
         return declaration_from(self.path, fields)
 
 
-Declarations = Annotated[list[DeclarationIn], Field(max_length=50)]
+Declarations = Annotated[list[DeclarationIn], Field(max_length=50, default_factory=list)]
 
 
 class NewRequest(In):
@@ -55,7 +55,7 @@ class Description(In):
     """Purpose and declarations; what is left out stays as it is."""
 
     purpose: Text | None = None
-    outputs: Declarations = []
+    outputs: Declarations
 
 
 class Paths(In):
@@ -102,12 +102,22 @@ class RequestOut(Out):
     approved: Words
     version: int
     report: dict[str, Any] | None = None
-    actions: list[ActionOut] = []
+    actions: Annotated[list[ActionOut], Field(default_factory=list)]
 
 
 def report_json(report: Report | None) -> dict[str, Any] | None:
-    """The report as JSON."""
-    return None if report is None else dict(report.to_json())
+    """The report as JSON, each finding with the key by which it is acknowledged."""
+    if report is None:
+        return None
+    document: dict[str, Any] = dict(report.to_json())
+    parts = [(document["findings"], report.findings)]
+    parts += [
+        (told["findings"], output.findings) for told, output in zip(document["outputs"], report.outputs, strict=True)
+    ]
+    for told, findings in parts:
+        for entry, finding in zip(told, findings, strict=True):
+            entry["key"] = finding.key
+    return document
 
 
 def request_out(view: EgressView) -> RequestOut:
@@ -174,9 +184,10 @@ def one(response: Response, app: Services, by: By, seen: Seen) -> RequestOut:
     return shown(response, app.egress.view(seen, by=by))
 
 
-@router.put("/egress/{egress}/files/{path:path}", openapi_extra={
-    "requestBody": {"required": True, "content": {"application/octet-stream": {}}}
-})
+@router.put(
+    "/egress/{egress}/files/{path:path}",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
+)
 async def put_file(request: Request, app: Services, by: By, seen: Seen, path: FilePath) -> OutputOut:
     """Stream one file into the airlock; it is hashed on the way and frozen."""
     output = await pour(request, lambda chunks: app.egress.put_file(seen, path, chunks, by=by))

@@ -21,6 +21,7 @@ router = APIRouter(tags=["permits"])
 Key = Annotated[str, Path(max_length=40)]
 Size = Annotated[int, Field(ge=1, le=2**50)]
 Names = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=500)]
+NamesIfAny = Annotated[Names, Field(default_factory=list)]
 
 
 class LimitsIn(In):
@@ -44,7 +45,7 @@ class TermsIn(In):
     ends: Moment
     limits: LimitsIn = LimitsIn()
     access_mode: AccessMode = AccessMode.DIRECT
-    secrets: Names = []
+    secrets: NamesIfAny
     conditions: Text = ""
 
     def terms(self) -> Terms:
@@ -236,15 +237,13 @@ def decline(response: Response, app: Services, by: By, permit: Key, body: Reason
     return _narrow(response, app, permit, "decline", body, given, by)
 
 
-@router.post("/changes/{change}:confirm")
+@router.post("/permits/changes/{change}:confirm")
 def confirm(response: Response, app: Services, by: By, change: Key) -> PermitOut:
     """Confirm a widening that somebody else proposed."""
     return _shown(response, app.permits.confirm(ChangeId(change), by=by))
 
 
-def _narrow(
-    response: Response, app: App, permit: str, verb: str, body: Reason, given: str, by: Principal
-) -> PermitOut:
+def _narrow(response: Response, app: App, permit: str, verb: str, body: Reason, given: str, by: Principal) -> PermitOut:
     seen = _seen(app, permit, given, by)
     return _shown(response, app.permits.narrow(seen, verb, reason=body.reason, by=by))
 

@@ -1,5 +1,5 @@
 """Reviews by output checkers. A decision names what it is about (`If-Match` with the `ETag` read), so nobody
-judges bytes that they have not seen; the tag does not change when another checker reviews.
+judges bytes that they have not seen; the tag (also `mark`) does not change when another checker reviews.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from spe.domain.review import Decision
 from spe.services.app import App
 from spe.services.reviews import Judgement, ReviewView, mark_of
 from spe.web.api.bodies import ActionOut, In, Out, Reason, Text, Words, actions
-from spe.web.api.conditions import Mark, expect, mark_as
+from spe.web.api.conditions import IfMatch, Mark, expect, mark_as
 from spe.web.api.egress import OutputOut, report_json
 from spe.web.api.paging import Page, PageOut, cut
 from spe.web.auth import By, Services
@@ -29,13 +29,13 @@ class JudgementIn(In):
 
     decision: Decision
     reason: Text = ""
-    acknowledged: Annotated[list[FindingKey], Field(max_length=10_000)] = []
+    acknowledged: Annotated[list[FindingKey], Field(max_length=10_000, default_factory=list)]
 
 
 class ReviewIn(In):
     """One's judgement on every output, by path."""
 
-    judgements: Annotated[dict[str, JudgementIn], Field(min_length=1, max_length=50)]
+    outputs: Annotated[dict[str, JudgementIn], Field(min_length=1, max_length=50)]
 
 
 class WaiverIn(In):
@@ -65,7 +65,7 @@ class StandingOut(Out):
 
 
 class ReviewOut(Out):
-    """A request as a checker sees it; `findings` holds the key of each finding by output, to acknowledge."""
+    """A request as a checker sees it; each finding of the report has the `key` by which it is acknowledged."""
 
     request: str
     permit: str
@@ -77,9 +77,9 @@ class ReviewOut(Out):
     version: int
     verdict: str
     reason: str
+    mark: str
     outputs: list[OutputOut]
     report: dict[str, Any] | None
-    findings: dict[str, list[str]]
     votes: list[VoteOut]
     standings: dict[str, StandingOut]
     complete: bool
@@ -108,27 +108,27 @@ def review(response: Response, app: Services, by: By, egress: Key, mark: Mark, b
     seen = _seen(app, egress, mark, by)
     judgements = {
         path: Judgement(decision=j.decision, reason=j.reason, acknowledged=frozenset(j.acknowledged))
-        for path, j in body.judgements.items()
+        for path, j in body.outputs.items()
     }
     return _shown(response, app.reviews.review(seen, judgements, seen=mark, by=by))
 
 
 @router.post("/reviews/{egress}:approve")
-def approve(response: Response, app: Services, by: By, egress: Key, mark: Mark, body: Reason) -> ReviewOut:
+def approve(response: Response, app: Services, by: By, egress: Key, given: IfMatch, body: Reason) -> ReviewOut:
     """Write down the joint decision to release what every reviewer approved."""
-    return _conclude(response, app, egress, "approve", mark, body, by)
+    return _conclude(response, app, egress, "approve", given, body, by)
 
 
 @router.post("/reviews/{egress}:return")
-def send_back(response: Response, app: Services, by: By, egress: Key, mark: Mark, body: Reason) -> ReviewOut:
+def send_back(response: Response, app: Services, by: By, egress: Key, given: IfMatch, body: Reason) -> ReviewOut:
     """Write down the joint decision to return the request to its author."""
-    return _conclude(response, app, egress, "return", mark, body, by)
+    return _conclude(response, app, egress, "return", given, body, by)
 
 
 @router.post("/reviews/{egress}:reject")
-def reject(response: Response, app: Services, by: By, egress: Key, mark: Mark, body: Reason) -> ReviewOut:
+def reject(response: Response, app: Services, by: By, egress: Key, given: IfMatch, body: Reason) -> ReviewOut:
     """Write down the joint decision to reject the request."""
-    return _conclude(response, app, egress, "reject", mark, body, by)
+    return _conclude(response, app, egress, "reject", given, body, by)
 
 
 @router.post("/reviews/{egress}:waive")
@@ -152,9 +152,9 @@ def review_out(view: ReviewView) -> ReviewOut:
         version=request.version,
         verdict=request.verdict,
         reason=request.reason,
+        mark=mark_of(request),
         outputs=[OutputOut.model_validate(o) for o in request.outputs],
         report=report_json(view.report),
-        findings={o.path: [f.key for f in o.findings] for o in view.report.outputs} if view.report else {},
         votes=[VoteOut.model_validate(v) for v in view.votes],
         standings={path: StandingOut.model_validate(s) for path, s in view.standings.items()},
         complete=view.complete,
@@ -168,6 +168,7 @@ def review_out(view: ReviewView) -> ReviewOut:
 def _conclude(
     response: Response, app: App, egress: str, verb: str, given: str, body: Reason, by: Principal
 ) -> ReviewOut:
+    mark = given.strip().strip('"') or mark_of(app.reviews.view(RequestId(egress), by=by).request)
     seen = _seen(app, egress, mark, by)
     return _shown(response, app.reviews.conclude(seen, verb, reason=body.reason, seen=mark, by=by))
 

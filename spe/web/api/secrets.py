@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, status
 from pydantic import Field, SecretStr
 
 from spe.web.api.bodies import Done, In, Out
@@ -12,8 +12,9 @@ router = APIRouter(tags=["secrets"])
 
 
 class SecretIn(In):
-    """A value to keep."""
+    """A value to keep under a name."""
 
+    name: Annotated[str, Field(max_length=63)]
     value: Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
 
 
@@ -29,8 +30,8 @@ def names(app: Services, by: By) -> NamesOut:
     return NamesOut(names=list(app.secrets.names(by=by)))
 
 
-@router.put("/secrets/{name}")
-def put(app: Services, by: By, name: Annotated[str, Path(max_length=63)], body: SecretIn) -> Done:
+@router.post("/secrets", status_code=status.HTTP_201_CREATED)
+def put(app: Services, by: By, body: SecretIn) -> Done:
     """Store or replace a secret."""
-    app.secrets.put(name, body.value.get_secret_value(), by=by)
+    app.secrets.put(body.name, body.value.get_secret_value(), by=by)
     return Done()

@@ -1,15 +1,15 @@
 """About the service itself: the GA4GH service-info document, and the probes of whoever watches over it."""
 
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from spe.domain.errors import SpeError
-from spe.ports.secrets import KeyName
 from spe.domain.principal import Permission
+from spe.ports.secrets import KeyName
 from spe.services.transact import demand
 from spe.web.api.bodies import Out
 from spe.web.auth import By, Services, Web
@@ -42,7 +42,7 @@ def service_info(web: Web) -> dict[str, Any]:
         "type": {"group": "org.ga4gh", "artifact": "service-info", "version": "1.0.0"},
         "description": "Secure processing environment: permits, sealed workspaces, reviewed outputs.",
         "organization": {"name": web.title, "url": web.portal_url},
-        "version": version("spe"),
+        "version": _version(),
         "environment": "demo" if web.demo else "prod",
     }
 
@@ -73,6 +73,13 @@ def readyz(app: Services) -> JSONResponse:
     states = {name: _state(check) for name, check in checks.items()}
     ready = all(state == "ok" for state in states.values())
     return JSONResponse({"status": "ok" if ready else "unavailable", **states}, status_code=200 if ready else 503)
+
+
+def _version() -> str:
+    try:
+        return version("spe")
+    except PackageNotFoundError:
+        return "0"  # run from the sources without an installation
 
 
 def _state(check: Callable[[], object]) -> str:

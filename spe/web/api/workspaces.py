@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response, status
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from spe.domain.errors import SpeError
 from spe.domain.ids import WorkspaceId
@@ -42,7 +43,7 @@ class SessionOut(Out):
     message: str
     since: datetime | None
     url: str = ""
-    denials: list[DenialOut] = []
+    denials: Annotated[list[DenialOut], Field(default_factory=list)]
 
 
 class WorkspaceOut(Out):

@@ -34,7 +34,9 @@ BANNERS: Final = {
     "session-stopped": Banner("The session has ended.", "Your files in the workspace are kept."),
     "draft-made": Banner("The draft is made.", "Say what each file is, then submit."),
     "draft-saved": Banner("The draft is saved."),
-    "files-added": Banner("The files are added.", "They are frozen copies; later changes in the workspace do not count."),
+    "files-added": Banner(
+        "The files are added.", "They are frozen copies: later changes in the workspace do not count."
+    ),
     "file-removed": Banner("The file is removed from the request."),
     "egress-submitted": Banner("The request is submitted.", "The automatic checks start now."),
     "egress-withdrawn": Banner("The request is withdrawn."),
@@ -73,7 +75,7 @@ def done(request: Request, address: str, code: str) -> Response:
         path="/",
         httponly=True,
         samesite="lax",
-        secure=settings(request).secure_cookies,
+        secure=settings(request).secure,
     )
     return response
 

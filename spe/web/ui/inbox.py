@@ -20,9 +20,7 @@ WITH_OTHERS: Final = frozenset({EgressState.IN_REVIEW, EgressState.BLOCKED, Egre
 def acts_of(view: ReviewView) -> frozenset[str]:
     """What this checker may do to the request now. A waiver is closed only by reasons other than what it waives."""
     open_ones = {o.verb for o in view.offers if o.open and o.verb in ACTS}
-    waivable = {
-        o.verb for o in view.offers if o.verb == "waive" and {d.code for d in o.denials} <= MERELY_BLOCKED
-    }
+    waivable = {o.verb for o in view.offers if o.verb == "waive" and {d.code for d in o.denials} <= MERELY_BLOCKED}
     return frozenset(open_ones | waivable)
 
 

@@ -19,7 +19,9 @@ NOTHING = {"path": "Tick at least one file."}
 
 
 @router.get("/workspaces/{workspace}/outputs")
-def listing(request: Request, workspace: WorkspaceId, app: Services, me: Author, to: RequestId | None = None) -> Response:
+def listing(
+    request: Request, workspace: WorkspaceId, app: Services, me: Author, to: RequestId | None = None
+) -> Response:
     """What lies in the outputs folder; `to` names a draft that files are added to."""
     return _page(request, app, workspace, me, to=to)
 

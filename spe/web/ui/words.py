@@ -132,7 +132,7 @@ GUARANTEES: Final = {
     Guarantee.READ_ONLY_DATA: Word("Read-only data", meaning="Datasets cannot be changed from inside."),
     Guarantee.PRIVATE_PROCESSES: Word("Private processes", meaning="A session sees no process but its own."),
     Guarantee.USER_NAMESPACE: Word("User namespace", meaning="A session holds no rights on the host."),
-    Guarantee.SEPARATE_KERNEL: Word("Separate kernel", meaning="Sessions run on an operating system kernel of their own."),
+    Guarantee.SEPARATE_KERNEL: Word("Separate kernel", meaning="Sessions run on a kernel of their own."),
     Guarantee.RESOURCE_LIMITS: Word("Resource limits", meaning="Memory, processors and disk are limited per session."),
     Guarantee.PIXEL_STREAM: Word("Pixel stream", meaning="Notebooks can be shown as pixels only."),
 }

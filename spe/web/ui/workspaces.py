@@ -65,7 +65,8 @@ def stop(request: Request, workspace: WorkspaceId, app: Services, me: Researcher
 def terms(request: Request, workspace: WorkspaceId, app: Services, me: Researcher) -> Response:
     """The terms of use with the permit's own conditions, and the box to accept them."""
     view = _own(app, workspace, me)
-    return page(request, "workspaces/terms.html", view=view, accepted=_accepted(app, view, me))
+    version = app.house.policies().rules.terms_version
+    return page(request, "workspaces/terms.html", view=view, accepted=_accepted(app, view, me), version=version)
 
 
 @router.post("/workspaces/{workspace}/terms")

@@ -37,14 +37,12 @@ def run(code: str, **changes: Any) -> tuple[int, str]:
                 ready.arguments,
                 env=launch.OUTER_ENVIRONMENT,
                 pass_fds=ready.pass_fds,
-                stdin=subprocess.DEVNULL,
+                stdin=ready.stdin,
                 stdout=said,
                 stderr=said,
             )
-        try:
-            status = process.wait(60)
-        finally:
-            os.close(ready.info)
+        os.close(launch.begin(process, ready))
+        status = process.wait(60)
         said.seek(0)
         return status, said.read().decode()
 

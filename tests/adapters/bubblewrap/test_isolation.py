@@ -151,14 +151,17 @@ found = {
     "cover": attempt(lambda: mount(b"none", b"/data/ds/1", b"tmpfs", 0, None)),
     "through proc": attempt(lambda: open("/proc/self/root/data/ds/1/a.csv", "w")),
 }
-digests = {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.rglob("*") if p.is_file()}
+files = [p for p in root.rglob("*") if p.is_file()]
+digests = {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 print(json.dumps([found, digests]))
 """
     attempts, digests = answer(code, read_only=data)
     print(json.dumps(attempts, indent=1))
     assert "PASSED" not in attempts.values()
     assert digests == before
-    assert before == {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in _files(folder)}
+    assert before == {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in _files(folder)
+    }
 
 
 def _files(folder: Path) -> list[Path]:
@@ -182,7 +185,9 @@ print(json.dumps([found, sorted(names)]))
     assert len(names) <= 3
 
 
-def test_no_file_of_the_host_and_no_variable_of_ours_is_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_of_the_host_and_no_variable_of_ours_is_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SPE_TEST_SECRET", "do-not-show")
     (tmp_path / "secret").write_text("do-not-show")
     own = [str(tmp_path), str(Path.home()), "/root", "/var", "/srv", "/sys", "/boot", "/etc/shadow", "/etc/ssh", "/mnt"]
@@ -216,7 +221,9 @@ def test_settings_of_the_kernel_cannot_be_written(path: str) -> None:
     assert answer(_TRY + f"print(json.dumps(attempt(lambda: open({path!r}, 'w'))))") != "PASSED"
 
 
-@pytest.mark.parametrize("path", ["/new", "/etc/new", "/usr/new", "/opt/new", "/opt/env/new", "/opt/bin/spe", "/dev/new"])
+@pytest.mark.parametrize(
+    "path", ["/new", "/etc/new", "/usr/new", "/opt/new", "/opt/env/new", "/opt/bin/spe", "/dev/new"]
+)
 def test_the_system_cannot_be_written(path: str) -> None:
     assert answer(_TRY + f"print(json.dumps(attempt(lambda: open({path!r}, 'w'))))") == "OSError"
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -60,11 +59,8 @@ def test_what_is_exposed_for_reading_is_bound_after_what_may_be_written() -> Non
 
 def test_the_environment_does_not_show_in_the_argument_list() -> None:
     with prepared(spec(), host()) as ready:
-        import os
-
-        os.close(os.dup(ready.info))
         assert "very-secret" not in " ".join(ready.arguments)
-    os.close(ready.info)
+    ready.close()
 
 
 def test_a_specification_survives_its_way_over_the_control_socket() -> None:
@@ -140,9 +136,10 @@ def test_contents_travel_as_open_files_and_not_as_words() -> None:
     assert b"hello" in texts
 
 
-def test_a_sandbox_finds_no_open_file_of_ours(tmp_path: Path) -> None:
+def test_a_sandbox_finds_no_open_file_of_ours() -> None:
     code = """
 import json, os
-print(json.dumps([os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if int(n) > 2 and os.path.exists(f"/proc/self/fd/{n}")]))
+numbers = [n for n in os.listdir("/proc/self/fd") if int(n) > 2]
+print(json.dumps([n for n in numbers if os.path.lexists(f"/proc/self/fd/{n}")]))
 """
     assert answer(code) == []

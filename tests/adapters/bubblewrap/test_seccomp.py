@@ -76,8 +76,8 @@ def test_typing_into_a_terminal_is_not_permitted(request_: int) -> None:
 def test_the_filter_holds_for_the_first_process_and_all_that_follow() -> None:
     code = """
 import json
-found = [line.split()[1] for pid in ("1", "self") for line in open(f"/proc/{pid}/status") if line.startswith("Seccomp:")]
-print(json.dumps(found))
+lines = [line for pid in ("1", "self") for line in open(f"/proc/{pid}/status")]
+print(json.dumps([line.split()[1] for line in lines if line.startswith("Seccomp:")]))
 """
     assert answer(code) == ["2", "2"]
 
@@ -105,8 +105,8 @@ child = os.fork()
 if child == 0:
     ctypes.CFUNCTYPE(ctypes.c_int)(address)()
     os._exit(0)
-print('"' + signal.Signals(os.waitpid(child, 0)[1] & 0x7f).name + '"')
-os._exit(0) if sys.stdout.flush() is None else None
+print('"' + signal.Signals(os.waitpid(child, 0)[1] & 0x7f).name + '"', flush=True)
+os._exit(0)
 """
     assert answer(code) == "SIGSYS"
 

@@ -15,11 +15,14 @@ from spe.ports.cluster import Exposure, Observed, SessionPlace, Step, StepKind
 from tests.adapters.bubblewrap.support import host
 from tests.adapters.cluster.support import LISTEN, World
 
-SHOW = LISTEN.replace('print("listening", flush=True)', """
+SHOW = LISTEN.replace(
+    'print("listening", flush=True)',
+    """
 import json
 found = {name: sorted(os.listdir(name)) for name in ("/data", "/run/door", "/home/researcher", "/workspace")}
 print(json.dumps({"folders": found, "environment": sorted(os.environ)}), flush=True)
-""")
+""",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,9 +38,7 @@ class Place:
     data: tuple[Exposure, ...] = ()
 
     def step(self, kind: StepKind, **fields: Any) -> None:
-        self.cluster.apply(
-            Step(kind=kind, workspace=self.workspace, permit=self.permit, token="t" * 40, **fields)
-        )
+        self.cluster.apply(Step(kind=kind, workspace=self.workspace, permit=self.permit, token="t" * 40, **fields))
 
     def seat(self, *people: PersonId) -> tuple[SessionPlace, ...]:
         expires = datetime.now(UTC) + timedelta(hours=1)
@@ -86,5 +87,3 @@ def place(world: World, *, code: str = SHOW, data: tuple[Exposure, ...] = ()) ->
         person=new_person(),
         data=data,
     )
-
-

@@ -149,7 +149,9 @@ def test_a_cut_holds_when_the_gate_dies_in_between(here: Place) -> None:
     here.step(StepKind.CUT, reason="It is over.")
     gate = here.world.client.status()["gates"][0]
     os.kill(gate["pid"], signal.SIGKILL)
-    until(lambda: (g := here.world.client.status()["gates"][0])["ready"] and g["pid"] != gate["pid"], "the gate is back")
+    until(
+        lambda: (g := here.world.client.status()["gates"][0])["ready"] and g["pid"] != gate["pid"], "the gate is back"
+    )
     assert status_of_gate(here)["sessions"] == []
 
 
@@ -158,7 +160,9 @@ def test_a_killed_gate_comes_back_with_its_sessions(here: Place) -> None:
     here.start()
     gate = here.world.client.status()["gates"][0]
     os.kill(gate["pid"], signal.SIGKILL)
-    until(lambda: (g := here.world.client.status()["gates"][0])["ready"] and g["pid"] != gate["pid"], "the gate is back")
+    until(
+        lambda: (g := here.world.client.status()["gates"][0])["ready"] and g["pid"] != gate["pid"], "the gate is back"
+    )
     assert [s["person"] for s in status_of_gate(here)["sessions"]] == [here.person]
     assert here.seen().sessions == {here.person}
 

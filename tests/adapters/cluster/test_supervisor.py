@@ -73,13 +73,16 @@ def test_many_askers_at_once_get_one_sandbox(world: World) -> None:
 
 
 def test_a_stopped_sandbox_leaves_no_process_and_no_zombie(world: World) -> None:
-    code = "import os\nfor _ in range(5): os.fork()\n" + LISTEN.replace('end.bind("nb.sock")', '''
+    code = "import os\nfor _ in range(5): os.fork()\n" + LISTEN.replace(
+        'end.bind("nb.sock")',
+        """
 try:
     end.bind("nb.sock")
 except OSError:
     import time
     time.sleep(1000)
-''')
+""",
+    )
     facts = world.start(code=code)
     inside = until(lambda: len(_members(facts["inner"])) > 10 and _members(facts["inner"]), "processes inside")
     world.client.stop_sandbox("ws/p")
@@ -148,7 +151,9 @@ def test_a_way_around_by_a_link_is_not_a_folder_of_the_environment(world: World,
 def test_a_sandbox_over_the_permits_disk_limit_is_ended_with_a_sentence(world: World) -> None:
     folder = world.home / "workspaces" / "w"
     folder.mkdir(parents=True)
-    code = LISTEN.replace("while True:", "open('/home/researcher/go', 'wb').write(bytes(40 * 1024 * 1024))\nwhile True:")
+    code = LISTEN.replace(
+        "while True:", "open('/home/researcher/go', 'wb').write(bytes(40 * 1024 * 1024))\nwhile True:"
+    )
     world.start(
         code=code,
         writable=(

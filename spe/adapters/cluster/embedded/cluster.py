@@ -19,7 +19,7 @@ from spe.adapters.bubblewrap.sandbox import options
 from spe.adapters.cluster.embedded import folders
 from spe.adapters.cluster.embedded.client import SupervisorClient
 from spe.adapters.cluster.embedded.gatecontrol import GateControl
-from spe.adapters.cluster.embedded.layout import Layout
+from spe.adapters.cluster.embedded.layout import Layout, private
 from spe.adapters.cluster.embedded.notebook import Places, notebook_shape
 from spe.adapters.cluster.embedded.probe import SealProbe
 from spe.adapters.cluster.embedded.records import Records, write_json
@@ -130,10 +130,10 @@ class EmbeddedCluster:
         also stands for "not yet".
         """
         folder = self._layout.gate(step.workspace)
-        (folder / "sessions").mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(folder / "sessions")
         if write_json(folder / "gate.json", self._gate_json(step)):
             self._client.stop_gate(step.workspace)
-        self._layout.workspace(step.workspace).mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(self._layout.workspace(step.workspace))
         self._records.limit(step.workspace, step.limits)
         wanted = {place.person for place in step.places}
         for path in self._session_files(step.workspace):
@@ -141,7 +141,7 @@ class EmbeddedCluster:
                 path.unlink()
         for place in step.places:
             folders.make_places(self._layout, step.workspace, place.person)
-            write_json(folder / "sessions" / f"{place.person}.json", self._session_json(step, place))
+            write_json(self._layout.session(step.workspace, place.person), self._session_json(step, place))
         self._client.start_gate(step.workspace)
         GateControl(folder).reload()
         if wanted:

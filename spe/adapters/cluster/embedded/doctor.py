@@ -213,17 +213,16 @@ def _inside(host: Host, command: tuple[str, ...]) -> tuple[int, str]:
                     ready.arguments,
                     env=launch.OUTER_ENVIRONMENT,
                     pass_fds=ready.pass_fds,
-                    stdin=subprocess.DEVNULL,
+                    stdin=ready.stdin,
                     stdout=said,
                     stderr=said,
                 )
             try:
+                os.close(launch.begin(process, ready))
                 status = process.wait(_SECONDS)
-            except subprocess.TimeoutExpired:
+            except (launch.NotStarted, subprocess.TimeoutExpired):
                 process.kill()
-                status = process.wait()
-            finally:
-                os.close(ready.info)
+                status = process.wait() or 1
             said.seek(0)
             return status, said.read(4000).decode("utf-8", "replace").strip()
     except (OSError, RuntimeError, KeyError, ImportError) as error:

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from spe.adapters.cluster.embedded.layout import Layout
+from spe.adapters.cluster.embedded.layout import Layout, private
 from spe.adapters.cluster.embedded.notebook import Places
 
 _LINKS = {"outputs": "/workspace/outputs", "shared": "/workspace/shared", "data": "/data"}
@@ -17,16 +17,14 @@ _LINKS = {"outputs": "/workspace/outputs", "shared": "/workspace/shared", "data"
 
 def make_shared(layout: Layout, workspace: str) -> None:
     """The workspace's own folders."""
-    layout.workspaces.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for folder in (layout.workspace(workspace), layout.files(workspace), layout.shared(workspace)):
-        folder.mkdir(exist_ok=True, mode=0o700)
+    private(layout.shared(workspace))
 
 
 def make_places(layout: Layout, workspace: str, person: str) -> Places:
     """One person's folders, and in their home the way to what is not below it."""
     places = places_of(layout, workspace, person)
     for folder in (places.home, places.outputs, places.notebook, places.door):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(folder)
     for name, target in _LINKS.items():
         with contextlib.suppress(FileExistsError):
             os.symlink(target, places.home / name)

@@ -63,6 +63,10 @@ class Layout:
         """The folder of a workspace's gate."""
         return self.gates / _checked(workspace)
 
+    def session(self, workspace: str, person: str) -> Path:
+        """What the gate knows about one person; while the file is there, they have a place."""
+        return self.gate(workspace) / "sessions" / f"{_checked(person)}.json"
+
     def entrance(self, workspace: str) -> str:
         """The address by which the Hub's proxy enters the gate."""
         return "http+unix://" + quote(str(self.gate(workspace) / "in.sock"), safe="")
@@ -138,6 +142,14 @@ def run_folder_problem(run: Path) -> str:
     if len(os.fsencode(run)) + _BELOW_RUN > LONGEST_SOCKET:
         return f"The run folder {run} is too long; the path of a socket has at most {LONGEST_SOCKET} bytes."
     return ""
+
+
+def private(folder: Path) -> Path:
+    """Make a folder with mode 0700, and every missing one above it likewise. Raises `OSError`."""
+    if not folder.parent.exists():
+        private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def make_run(run: Path) -> None:

@@ -9,6 +9,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from spe.adapters.cluster.embedded.layout import private
+
 _CHUNK = 64 * 1024
 _TAIL = 16 * 1024
 _FILE = 2 * 1024 * 1024
@@ -23,7 +25,7 @@ class Log:
         self._recent = bytearray()
         self._window = 0.0
         self._taken = 0
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(path.parent)
         self._file = self._open()
         self._read, self.write_end = os.pipe()
         os.set_blocking(self._read, False)

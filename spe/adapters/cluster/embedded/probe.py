@@ -20,6 +20,7 @@ from typing import Any
 from spe.adapters.bubblewrap.host import Host
 from spe.adapters.bubblewrap.sandbox import Bind, SandboxSpec, options
 from spe.adapters.cluster.embedded.client import SupervisorClient
+from spe.adapters.cluster.embedded.layout import private
 from spe.adapters.cluster.embedded.notebook import Places, notebook_shape
 from spe.adapters.cluster.embedded.probe_inside import ANSWERED, ATTEMPTS, STOPPED
 from spe.domain.errors import Rejected, Unavailable
@@ -186,7 +187,7 @@ def _variables(spec: SandboxSpec, host: Host) -> list[str]:
 def _places(folder: Path) -> Places:
     names = ("home", "outputs", "shared", "nb", "door")
     for name in names:
-        (folder / name).mkdir(parents=True, mode=0o700)
+        private(folder / name)
     return Places(
         home=folder / "home",
         outputs=folder / "outputs",

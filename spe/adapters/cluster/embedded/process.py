@@ -94,6 +94,7 @@ def start(
     environment: Mapping[str, str],
     folder: Path | None = None,
     output: int | None = None,
+    stdin: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
     group: int | None = None,
 ) -> Child:
@@ -105,7 +106,7 @@ def start(
         list(arguments),
         env=dict(environment),
         cwd=folder,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=output,
         stderr=output,
         pass_fds=tuple(pass_fds),
@@ -122,6 +123,25 @@ def end_strays(known: frozenset[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
+
+
+def end_marked(mark: str) -> None:
+    """End sandboxes that a killed predecessor left in the making: processes of ours with its word among their
+    arguments. The caller holds the run folder's lock, so nobody else's live sandbox carries it.
+    """
+    for name in os.listdir("/proc"):
+        if not name.isdecimal() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(int(name))
+            try:
+                ours = os.stat(f"/proc/{name}").st_uid == os.geteuid()
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    marked = mark.encode() in file.read().split(b"\0")
+                if ours and marked:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            finally:
+                os.close(handle)
 
 
 def _children() -> frozenset[int]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spe.adapters.cluster.embedded.layout import Layout
+from spe.adapters.cluster.embedded.layout import Layout, private
 from spe.domain.permit import Limits
 from spe.ports.cluster import Exposure, SealReport
 
@@ -77,7 +77,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> bool:
             return False
     except (OSError, ValueError):
         pass
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private(path.parent)
     beside = path.with_name(f".{path.name}.new")
     number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(number, "w", encoding="utf-8") as file:

@@ -24,7 +24,8 @@ from spe.adapters.cluster.embedded.logs import Log
 from spe.adapters.cluster.embedded.readiness import Listening, until
 from spe.adapters.cluster.embedded.usage import Unmeasurable, measured
 
-_INFO_SECONDS = 10.0
+_START_SECONDS = 10.0
+_PAUSE = 0.002
 _REMEMBERED = 256
 _SLACK = 16 * 1024 * 1024
 
@@ -66,8 +67,11 @@ class Sandbox:
 class Sandboxes:
     """All sandboxes of this supervisor, by name (`workspace/person`)."""
 
-    def __init__(self, *, host: Host, logs: Path, groups: ControlGroups | None, watch_seconds: float = 5.0) -> None:
+    def __init__(
+        self, *, host: Host, logs: Path, groups: ControlGroups | None, watch_seconds: float = 5.0, mark: str = "spe"
+    ) -> None:
         self._host = host
+        self._mark = mark
         self._logs = logs
         self._groups = groups
         self._watch_seconds = watch_seconds
@@ -138,28 +142,29 @@ class Sandboxes:
             with contextlib.suppress(OSError):
                 ready.socket.unlink()
         try:
-            box, info = self._spawn(spec)
-        except (OSError, RuntimeError, KeyError) as error:
+            box, made = self._spawn(spec)
+        except (OSError, RuntimeError, ImportError, KeyError) as error:
             raise StartFailed(f"The sandbox cannot be made: {error}") from error
         self._live[spec.name] = box
         self._ended.pop(spec.name, None)
         self._background(self._collect(box))
-        await self._learn_inner(box, info)
+        await self._begin(box, made)
         if spec.watched and spec.bounds.disk_bytes:
             box.watch = self._background(self._watch(box))
         return box
 
-    def _spawn(self, spec: SandboxSpec) -> tuple[Sandbox, int]:
+    def _spawn(self, spec: SandboxSpec) -> tuple[Sandbox, launch.Prepared]:
         group = self._groups.make(spec.name, spec.bounds) if self._groups is not None else None
         procs = os.open(group / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) if group is not None else None
         log = Log(self._logs / ("session-" + spec.name.replace("/", "-") + ".log"))
         try:
-            with launch.prepared(spec, self._host) as ready:
+            with launch.prepared(spec, self._host, mark=self._mark) as made:
                 child = process.start(
-                    ready.arguments,
+                    made.arguments,
                     environment=launch.OUTER_ENVIRONMENT,
                     output=log.write_end,
-                    pass_fds=ready.pass_fds,
+                    stdin=made.stdin,
+                    pass_fds=made.pass_fds,
                     group=procs,
                 )
         except BaseException:
@@ -169,30 +174,33 @@ class Sandboxes:
             log.started()
             if procs is not None:
                 os.close(procs)
-        return Sandbox(spec=spec, digest=spec.digest, child=child, log=log, group=group), ready.info
+        return Sandbox(spec=spec, digest=spec.digest, child=child, log=log, group=group), made
 
-    async def _learn_inner(self, box: Sandbox, info: int) -> None:
-        """Read bubblewrap's answer to its end; a sandbox without one is ended."""
+    async def _begin(self, box: Sandbox, ready: launch.Prepared) -> None:
+        """Let the command run once everything is tied to us. Raises `StartFailed`; then it is gone."""
         try:
-            answer = await asyncio.wait_for(_read_all(info), _INFO_SECONDS)
-        except TimeoutError:
-            answer = b""
+            async with asyncio.timeout(_START_SECONDS):
+                await self._meet(box, ready)
+        except (TimeoutError, OSError, launch.NotStarted) as error:
+            await self._kill(box, "")
+            raise StartFailed(f"bubblewrap did not start it. {self._ended[box.spec.name].log}".strip()) from error
         finally:
-            os.close(info)
-        pid = launch.inner_pid(answer)
-        if pid is not None and box.child.running:
-            box.inner = pid
-            box.handle = launch.inner_handle(pid, box.child.pid)
-        if box.handle is None and (pid is None or not await self._ended_by_itself(box)):
-            box.child.send(signal.SIGKILL)
-            await box.done.wait()
-            raise StartFailed(f"bubblewrap did not start it. {self._ended[box.spec.name].log}".strip())
+            ready.close()
 
-    async def _ended_by_itself(self, box: Sandbox) -> bool:
-        """A short command may be over before we look; then its outer process ends too."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(box.done.wait(), 1.0)
-        return box.done.is_set()
+    async def _meet(self, box: Sandbox, ready: launch.Prepared) -> None:
+        pid = launch.inner_pid(await _read_all(ready.info))
+        handle = launch.inner_handle(pid, box.child.pid) if pid is not None and box.child.running else None
+        if pid is None or handle is None:
+            raise launch.NotStarted
+        box.inner, box.handle = pid, handle
+        ready.line.setblocking(False)
+        if await asyncio.get_running_loop().sock_recv(ready.line, len(launch.HERE)) != launch.HERE:
+            raise launch.NotStarted
+        while box.child.running and not launch.is_tied(pid):
+            await asyncio.sleep(_PAUSE)
+        if not box.child.running:
+            raise launch.NotStarted
+        ready.line.send(launch.GO)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -52,7 +52,7 @@ class EmbeddedSandboxes:
     ) -> SandboxSpec:
         """The sandbox this person gets in this workspace. Raises `Rejected` without a place at the gate."""
         limits = self._records.limits(workspace)
-        place = self._layout.gate(workspace) / "sessions" / f"{person}.json"
+        place = self._layout.session(workspace, person)
         if limits is None or not place.is_file():
             raise Rejected("sandbox", "the workspace's gate has no place for this person.")
         try:

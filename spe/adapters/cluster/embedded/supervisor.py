@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from spe.adapters.bubblewrap import host as hosts
+from spe.adapters.bubblewrap.launch import mark_of
 from spe.adapters.bubblewrap.sandbox import SandboxSpec, from_json
 from spe.adapters.cluster.embedded import process
 from spe.adapters.cluster.embedded.cgroup import delegated
 from spe.adapters.cluster.embedded.control import ControlServer, Failure
-from spe.adapters.cluster.embedded.layout import Layout, make_run
+from spe.adapters.cluster.embedded.layout import Layout, make_run, private
 from spe.adapters.cluster.embedded.readiness import Listening
 from spe.adapters.cluster.embedded.sandboxes import Differs, Sandbox, Sandboxes, StartFailed
 from spe.adapters.cluster.embedded.services import Service, ServiceSpec, ServiceState, inherited
@@ -81,8 +82,10 @@ class Supervisor:
         lock = _take_lock(layout.lock)
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        mark = mark_of(layout.run)
+        process.end_marked(mark)
         _clean(layout)
-        layout.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private(layout.logs)
         process.adopt_orphans()
         groups = delegated()
         self._sandboxes = Sandboxes(
@@ -90,6 +93,7 @@ class Supervisor:
             logs=layout.logs,
             groups=groups,
             watch_seconds=self._config.watch_seconds,
+            mark=mark,
         )
         self._limits_hold = groups is not None
         control = ControlServer(layout.control, self._verbs())

@@ -1,7 +1,8 @@
 """The schema's history: bring a database to the newest revision, or tell where it stands.
 
 An upgrade is one transaction on both databases (their DDL is transactional), so an interrupted one
-leaves the database as it was; repeating it is fine.
+leaves the database as it was; repeating it is fine. The triggers are no revision's business: they are
+taken away before the revisions run and installed as the program knows them afterwards.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from spe.adapters.sql import engine
+from spe.adapters.sql import engine, roles, triggers
 from spe.adapters.sql.failures import translate
+from spe.adapters.sql.transaction import Transaction
 from spe.domain.errors import Corrupt, Rejected, SpeError, Unavailable
 
 _FOLDER = Path(__file__).parent
@@ -44,19 +46,19 @@ def current(url: str) -> str | None:
         source.dispose()
 
 
-def upgrade(url: str) -> str:
+def upgrade(url: str, *, application: str = "") -> str:
     """Make or upgrade the schema and its rules; returns the revision reached.
 
-    Raises `Unavailable` when the database cannot be written, `Rejected` when a newer program made it.
+    On PostgreSQL `url` is the owner's, and `application` the role that gets the rights to work with it.
+    A trigger that was taken away or changed is installed again. Raises `Unavailable` when the database
+    cannot be written, `Rejected` when a newer program made it.
     """
     _make_file(url)
     source = engine.migrator(url, seconds=_PATIENCE)
-    config = _config()
     try:
         with source.connect() as connection, connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            _check_references(connection)
+            _upgrade(connection)
+            _grant(connection, application)
     except CommandError as error:
         raise Rejected("database", "a newer version of spe made it; install that version.") from error
     except DBAPIError as error:
@@ -64,6 +66,24 @@ def upgrade(url: str) -> str:
     finally:
         source.dispose()
     return head()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == head() and not list(triggers.problems(Transaction(connection))):
+        return
+    config = _config()
+    config.attributes["connection"] = connection
+    triggers.remove(connection)
+    command.upgrade(config, "head")
+    triggers.install(connection)
+    _check_references(connection)
+
+
+def _grant(connection: sa.Connection, application: str) -> None:
+    if application and connection.dialect.name == "postgresql":
+        for statement in roles.grants(application):
+            connection.exec_driver_sql(statement)
 
 
 def problems(url: str) -> Sequence[str]:

@@ -1,9 +1,7 @@
-"""The first schema: tables, the moves that states may make, and the rules as triggers."""
+"""The first schema: tables, and the moves that states may make. Triggers are installed by `upgrade`."""
 
 import sqlalchemy as sa
 from alembic import op
-
-from spe.adapters.sql import triggers
 
 revision = "0001"
 down_revision = None
@@ -71,7 +69,6 @@ def upgrade() -> None:
     op.bulk_insert(
         sa.table("rules", sa.column("name"), sa.column("value")), [{"name": "reviewers", "value": REVIEWERS}]
     )
-    triggers.install(op.get_bind())
 
 
 def _tables() -> None:
