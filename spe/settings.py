@@ -4,8 +4,8 @@ Only `bootstrap` and `cli` see this; everything else receives values.
 """
 
 import os
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource

@@ -68,12 +68,10 @@ def _nothing() -> None:
 
 
 def _asks_for_overview() -> bool:
-    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")  # noqa: PLR2004 - the program's own name and a word
+    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")
 
 
-application = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+application = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @application.callback()

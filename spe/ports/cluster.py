@@ -66,7 +66,7 @@ class Step:
     token: str = ""
     reason: str = ""
     person: PersonId | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     data: tuple[Exposure, ...] = ()
     places: tuple[SessionPlace, ...] = ()
 

@@ -1,7 +1,7 @@
 """What should be there for a workspace now, from the record alone. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from spe.domain.dataset import DatasetVersion
@@ -24,7 +24,7 @@ class Desired:
     open: bool
     data: tuple[Exposure, ...] = ()
     places: tuple[SessionPlace, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 def desired(

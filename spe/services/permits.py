@@ -197,8 +197,8 @@ class PermitService:
             "resume": [f"{people} person(s) may start sessions again, after confirmation."],
             "decline": ["The proposal ends; nobody gets access."],
             "activate": [
-                f"{people} person(s) get access to {len(permit.terms.datasets)} dataset version(s) "
-                f"until {permit.terms.ends:%d %B %Y}."
+                f"{people} person(s) get access to {len(permit.terms.datasets)} dataset version(s).",
+                f"Access ends on {permit.terms.ends:%d %B %Y}.",
             ],
         }
         return tuple(table.get(verb, [f"“{verb}” is not something one can do to a permit."]))

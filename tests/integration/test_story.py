@@ -11,10 +11,7 @@ def test_the_story_is_told_to_its_end_and_nothing_is_left_running() -> None:
         print(played.said)
         assert status == 0, f"{played.said}\n{played.logs()}"
         assert "The story is told" in played.said
-        left = [
-            path for path in Path("/proc").glob("[0-9]*/cmdline")
-            if str(played.home).encode() in _read(path)
-        ]
+        left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(played.home).encode() in _read(path)]
         assert not left
 
 

@@ -96,7 +96,8 @@ def proposed(world: World) -> Steps:
     """A permit that waits for confirmation."""
     return [
         (
-            "INSERT INTO permits (id, kind, issuer, terms, state, proposed_by, created_at, confirmed_by, reason, version)"
+            "INSERT INTO permits"
+            " (id, kind, issuer, terms, state, proposed_by, created_at, confirmed_by, reason, version)"
             " SELECT 'pm-2', kind, issuer, terms, 'proposed', proposed_by, created_at, '[]', '', 0"
             " FROM permits WHERE id = ?",
             world.permit.id,

@@ -67,10 +67,8 @@ class Instance:
 
     def logs(self) -> str:
         """The ends of the children's logs, for a failing test."""
-        parts = []
-        for path in sorted((self.home / "logs").glob("*.log")):
-            parts.append(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}")
-        return "\n".join(parts)
+        files = sorted((self.home / "logs").glob("*.log"))
+        return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in files)
 
     def stop(self, seconds: float = 30) -> int:
         """As Ctrl-C does."""
@@ -84,7 +82,8 @@ def environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "SPE_NODE_MODULES", "TMPDIR")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(SOURCE),
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
@@ -96,15 +95,31 @@ def instance(*words: str) -> Iterator[Instance]:
         home = Path(folder) / "home"
         output = Path(folder) / "output.txt"
         given = environment() | {
-            "SPE_HUB_API_PORT": str(api), "SPE_PROXY_API_PORT": str(control),
+            "SPE_HUB_API_PORT": str(api),
+            "SPE_PROXY_API_PORT": str(control),
             "SPE_RUN": tempfile.mkdtemp(prefix="spe-r", dir="/tmp").lower(),
         }
         os.rmdir(given["SPE_RUN"]) if Path(given["SPE_RUN"]).is_dir() else None
         with output.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "spe.cli.main", "up", "--home", str(home), "--port", str(port),
-                 "--hub-port", str(hub), *words],
-                stdout=file, stderr=subprocess.STDOUT, env=given, cwd=folder, text=True,
+                [
+                    sys.executable,
+                    "-m",
+                    "spe.cli.main",
+                    "up",
+                    "--home",
+                    str(home),
+                    "--port",
+                    str(port),
+                    "--hub-port",
+                    str(hub),
+                    *words,
+                ],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=given,
+                cwd=folder,
+                text=True,
             )
         running = Instance(home=home, process=process, output=output)
         try:

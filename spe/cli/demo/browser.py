@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -199,5 +200,5 @@ def decode(data: bytes) -> tuple[str, dict[str, Any], dict[str, Any], dict[str, 
     """(channel, header, parent header, content) of a message in the v1 layout."""
     (count,) = struct.unpack_from("<Q", data)
     offsets = struct.unpack_from(f"<{count}Q", data, 8)
-    part = [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    part = [data[a:b] for a, b in pairwise(offsets)]
     return part[0].decode(), json.loads(part[1]), json.loads(part[2]), json.loads(part[4])

@@ -314,7 +314,8 @@ async def release(tale: Tale) -> str:
     (tale.home / "receipt.json").write_bytes(receipt)
     (tale.home / "spe-keys.json").write_bytes(keys)
     verify_receipt(receipt, keys)
-    return f"{len(tale.release['files'])} file(s) with the reviewed digests; somebody else: “{other}” receipt verified offline"
+    files = len(tale.release["files"])
+    return f"{files} file(s) with the reviewed digests; somebody else: “{other}” receipt verified offline"
 
 
 def verify_receipt(receipt: bytes, keys: bytes) -> None:
@@ -336,7 +337,7 @@ async def waiting(tale: Tale) -> str:
 
 async def revoke(tale: Tale) -> str:
     """The board revokes: the open kernel connection is cut, the session ends, secrets and data go, evidence stays."""
-    assert tale.notebook is not None and tale.browser is not None
+    assert tale.notebook is not None
     began = time.monotonic()
     board = tale.desk("board-a")
     cut = asyncio.create_task(tale.notebook.closed(seconds=10))

@@ -199,9 +199,10 @@ print("stopped at", written)
 def test_a_full_disk_refuses_the_action_and_keeps_what_was_written() -> None:
     bwrap = shutil.which("bwrap")
     assert bwrap is not None, "install bubblewrap"
+    disk = ["--unshare-user", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    small = ["--size", "3000000", "--tmpfs", "/mnt"]
     done = subprocess.run(
-        [bwrap, "--unshare-user", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-        + ["--size", "3000000", "--tmpfs", "/mnt", sys.executable, "-c", FULL],
+        [bwrap, *disk, *small, sys.executable, "-c", FULL],
         capture_output=True,
         text=True,
         timeout=120,
