@@ -33,6 +33,8 @@ _OF: Final = re.compile(r"(\d+)\s*/\s*(\d+)(?:\s*\(.*\))?")
 _BOUND: Final = re.compile(r"\[?\s*([<≤])\s*(=?)\s*(\d+)\s*\]?")
 
 _LEVEL: Final = re.compile(r"\d+|[ivx]+|[a-d]|low|high|yes|no")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD: Final = re.compile(r"[^\W_]+|%")
 _TOTAL: Final = re.compile(
     r"(grand\s+)?(total|totals|all|overall|sum|any|margin|gesamt|summe|insgesamt)", re.IGNORECASE
 )
@@ -99,8 +101,7 @@ class Counted:
 
 def words(name: str) -> tuple[str, ...]:
     """`medianSurvival_months` as `median survival months`."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return tuple(re.findall(r"[^\W_]+|%", spaced.lower()))
+    return tuple(_WORD.findall(_HUMP.sub(" ", name).lower()))
 
 
 def is_total(text: str) -> bool:

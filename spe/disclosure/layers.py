@@ -19,11 +19,12 @@ _TO_BLANKS: Final = bytes(code if code in _ALPHABET else 0x20 for code in range(
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _UUENCODED: Final = re.compile(r"^begin(-base64)? [0-7]{3,4} \S", re.MULTILINE)
 _SHORTEST: Final = 16
+_SHORTEST_LINE: Final = 20
 
 
 def long_runs(text: str, length: int) -> Iterator[int]:
     """Positions of coded runs of at least `length` characters, also when wrapped over lines."""
-    if match := _UUENCODED.search(text):
+    if "begin" in text and (match := _UUENCODED.search(text)):
         yield match.start()
     yield from _single_runs(text, length)
     yield from _wrapped_runs(text, length)
@@ -32,7 +33,7 @@ def long_runs(text: str, length: int) -> Iterator[int]:
 
 def decoded_layers(text: str) -> Iterator[Layer]:
     """What the shorter coded runs decode to when that is text, at most two hundred of them."""
-    if not _longest_word(text):
+    if not _has_coded_word(text):
         return
     count = 0
     for match in _TOKEN.finditer(text):
@@ -45,15 +46,16 @@ def decoded_layers(text: str) -> Iterator[Layer]:
             return
 
 
-def _longest_word(text: str) -> bool:
+def _has_coded_word(text: str) -> bool:
     blanked = text.encode("ascii", "replace").translate(_TO_BLANKS)
-    return any(len(word) >= _SHORTEST for word in blanked.split())
+    return max(map(len, blanked.split()), default=0) >= _SHORTEST
 
 
 def _single_runs(text: str, length: int) -> Iterator[int]:
     raw = text.encode("ascii", "replace").translate(_TO_BLANKS)
+    pieces = raw.split()
     position = 0
-    for word in raw.split():
+    for word in pieces if max(map(len, pieces), default=0) >= length else ():
         if len(word) >= length and len(set(word)) >= 10:
             position = raw.find(word, position)
             yield position
@@ -63,9 +65,11 @@ def _single_runs(text: str, length: int) -> Iterator[int]:
 def _wrapped_runs(text: str, length: int) -> Iterator[int]:
     """Lines that are one coded word each and equally long but for the last, as mail and PEM wrap them."""
     start, total, width, position = 0, 0, 0, 0
+    if max(map(len, text.split()), default=0) < _SHORTEST_LINE:
+        return
     for line in text.splitlines(keepends=True):
         word = line.strip().strip("\"',")
-        coded = len(word) >= 20 and _TOKEN.fullmatch(word) is not None and len(set(word)) >= 10
+        coded = len(word) >= _SHORTEST_LINE and _TOKEN.fullmatch(word) is not None and len(set(word)) >= 10
         if coded and (not total or len(word) == width):
             start, width = (start, width) if total else (position, len(word))
             total += len(word)
@@ -81,7 +85,8 @@ def _wrapped_runs(text: str, length: int) -> Iterator[int]:
 def _dense_runs(text: str, length: int) -> Iterator[int]:
     """Long words of many different signs, as base85 writes them; numbers and prose use far fewer."""
     position = 0
-    for word in text.split():
+    pieces = text.split()
+    for word in pieces if max(map(len, pieces), default=0) >= length else ():
         if len(word) >= length and len(set(word)) >= 60:
             position = text.find(word, position)
             yield position

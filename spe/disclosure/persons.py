@@ -256,7 +256,7 @@ _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9
 _PHONE: Final = re.compile(r"(?<![\w+.])\+[1-9]\d{0,2}[ ./-]?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?![\w.])")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _NOT_MAIL: Final = ("example.org", "example.com", "example.net", "noreply")
-_LENGTHS: Final = frozenset(range(8, 18))
+_ANY_FORM: Final = re.compile("|".join(f"(?:{pattern})" for pattern in {one.pattern.pattern for one in NUMBERS}))
 
 
 def persons_in(text: str, masks: frozenset[str]) -> Iterator[tuple[str, int]]:
@@ -284,28 +284,30 @@ def _long(text: str) -> bool:
 
 
 def _numbers(text: str) -> Iterator[tuple[str, int]]:
-    for token in dict.fromkeys(_TOKEN.findall(text)):
-        bare = token.strip("./+-")
-        if len(bare) not in _LENGTHS or sum(map(str.isdigit, bare)) < 7:
+    """Valid numbers that stand on their own, each once. Words are told first, places only when some are valid."""
+    lower = text.lower()
+    kinds = [one for one in NUMBERS if not one.words or any(word in lower for word in one.words)]
+    valid = {token: kind for token in set(_TOKEN.findall(text)) if (kind := _kind(token, kinds)) is not None}
+    for found in _TOKEN.finditer(text) if valid else ():
+        kind = valid.get(found.group())
+        if kind is None or not _stands(text, found):
             continue
-        kind = next((one for one in NUMBERS if one.pattern.fullmatch(bare) and one.valid(bare)), None)
-        if kind is None:
-            continue
-        for found in _standing(bare, text):
-            if not kind.words or _near(kind.words, text, found):
-                yield f"a {kind.name}", found
-                break
+        if not kind.words or _near(kind.words, text, found.start()):
+            del valid[found.group()]
+            yield f"a {kind.name}", found.start()
 
 
-def _standing(bare: str, text: str) -> Iterator[int]:
-    """Where a number stands on its own: not inside a longer word, not as the fraction of a decimal."""
-    for found in re.finditer(re.escape(bare), text):
-        before, after = text[max(0, found.start() - 1) : found.start()], text[found.end() : found.end() + 2]
-        if before and (before.isalnum() or before in "._-"):
-            continue
-        if after[:1].isalnum() or after[:1] in {"_", "-"} or (after[:1] == "." and after[1:].isdigit()):
-            continue
-        yield found.start()
+def _kind(token: str, kinds: Sequence[PersonNumber]) -> PersonNumber | None:
+    bare = token.rstrip("./+-")
+    if _ANY_FORM.fullmatch(bare) is None:
+        return None
+    return next((one for one in kinds if one.pattern.fullmatch(bare) and one.valid(bare)), None)
+
+
+def _stands(text: str, found: re.Match[str]) -> bool:
+    """Not inside a longer word, and not the fraction of a decimal."""
+    before, after = text[max(0, found.start() - 1) : found.start()], text[found.end() : found.end() + 1]
+    return not (before.isalnum() or before in {".", "_", "-"}) and not (after.isalnum() or after == "_")
 
 
 def _near(words: tuple[str, ...], text: str, position: int) -> bool:

@@ -220,7 +220,7 @@ def _fields(line: str, delimiter: str | None) -> list[str]:
 
 
 def _rule(line: str) -> bool:
-    return re.fullmatch(r"[\s|+:=-]*[-=]{3}[\s|+:=-]*", line) is not None
+    return ("---" in line or "===" in line) and re.fullmatch(r"[\s|+:=-]*[-=]{3}[\s|+:=-]*", line) is not None
 
 
 def _has_numbers(rows: Sequence[Sequence[str]]) -> bool:

@@ -117,6 +117,10 @@ class AuditLog(Protocol):
         """Keep a signed tree head. Append-only as well."""
         ...
 
+    def newest_checkpoint(self) -> tuple[Checkpoint, str] | None:
+        """The latest signed tree head with its note, or None."""
+        ...
+
     def checkpoints(self) -> tuple[tuple[Checkpoint, str], ...]:
         """Every signed tree head, oldest first."""
         ...

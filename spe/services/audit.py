@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from spe.domain.audit import AuditEntry, Problem, verify_log
 from spe.domain.canonical import moment_text
-from spe.domain.checkpoint import Checkpoint, sign_checkpoint
+from spe.domain.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from spe.domain.errors import NotFound
+from spe.domain.errors import Corrupt
 from spe.domain.keys import TrustedKeys, Verify
-from spe.domain.merkle import inclusion_proof, verify_inclusion
+from spe.domain.merkle import consistency_proof, inclusion_proof, verify_consistency, verify_inclusion
 from spe.domain.principal import Permission, Principal
 from spe.ports.secrets import KeyName
 from spe.ports.store import UnitOfWork
@@ -81,19 +82,40 @@ class AuditService:
         )
 
     def seal(self, uow: UnitOfWork) -> tuple[bytes, Checkpoint]:
-        """Sign the head of the log as it stands in this transaction, and keep the note."""
+        """Sign the head of the log as it stands in this transaction, and keep the note.
+
+        Raises `Corrupt`, and signs nothing, when the log is no continuation of the last head that was
+        signed (security note B9.3).
+        """
         now = self._house.ports.clock.now()
         head = Checkpoint(origin=self._house.origin, size=uow.audit.size, root=uow.audit.root())
+        self._demand_continuation(uow, head)
         public = self._house.ports.secrets.public_key(KeyName.LOG)
         note = sign_checkpoint(head, public, lambda text: self._house.ports.secrets.sign(KeyName.LOG, text).value)
         uow.audit.add_checkpoint(head, note.decode(), now)
         return note, head
 
+    def _demand_continuation(self, uow: UnitOfWork, head: Checkpoint) -> None:
+        newest = uow.audit.newest_checkpoint()
+        if newest is None:
+            return
+        keys = self.keys()
+        last, _ = open_checkpoint(newest[1].encode(), origin=keys.origin, publics=keys.log, verify=self._verify)
+        continues = last.size <= head.size and verify_consistency(
+            old=last.size,
+            new=head.size,
+            old_root=last.root,
+            new_root=head.root,
+            proof=consistency_proof(last.size, head.size, uow.audit.node),
+        )
+        if not continues:
+            raise Corrupt(f"The audit log is no continuation of what was signed at {last.size} entries.")
+
     def seal_if_grown(self) -> bool:
         """Seal when entries came since the last checkpoint. True when it did."""
         with self._house.ports.store.read() as uow:
-            heads = uow.audit.checkpoints()
-            if heads and heads[-1][0].size == uow.audit.size:
+            newest = uow.audit.newest_checkpoint()
+            if newest is not None and newest[0].size == uow.audit.size:
                 return False
         with self._house.ports.store.begin() as uow:
             self.seal(uow)

@@ -34,6 +34,8 @@ from spe.services.evidence import load
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand, offers
 
+Stored = Mapping[str, str | None]
+
 MOST_FILES = 50
 LARGEST_FILE = 512 * 1024**2
 EDITABLE = frozenset({EgressState.DRAFT, EgressState.RETURNED, EgressState.BLOCKED})
@@ -164,9 +166,10 @@ class EgressService:
     def submit(self, request_id: RequestId, *, by: Principal) -> EgressView:
         """Hand the request to the checks. The files are frozen; the round begins without votes."""
         now = self._now()
+        stored = self.reread(self.view(request_id, by=by).request)
         with self._house.ports.store.begin() as uow:
             request = self._own(uow, request_id, by)
-            context = self.context(uow, request, by.person, thorough=True)
+            context = self.context(uow, request, by.person, stored=stored)
             policy = policy_for(self._house.policies(), uow, request.permit)
             request = apply(
                 uow,
@@ -217,9 +220,18 @@ class EgressService:
             )
 
     def context(
-        self, uow: UnitOfWork, request: EgressRequest, actor: PersonId, *, reason: str = "", thorough: bool = False
+        self,
+        uow: UnitOfWork,
+        request: EgressRequest,
+        actor: PersonId,
+        *,
+        reason: str = "",
+        stored: Stored | None = None,
     ) -> EgressContext:
-        """Everything that the guards look at, loaded before they are asked; `thorough` reads every stored byte."""
+        """Everything that the guards look at, loaded before they are asked.
+
+        `stored` is what `reread` found; without it an output counts as stored when it is there at all.
+        """
         permit = uow.permits.get(request.permit)
         now = self._now()
         policy = policy_for(self._house.policies(), uow, request.permit)
@@ -266,17 +278,25 @@ class EgressService:
             facts={"policy": context.policy_digest, "round": request.round + 1},
         )
 
-    def _is_stored(self, digest: str, thorough: bool) -> bool:
-        objects = self._house.ports.objects
-        if not thorough:
-            return objects.has(Zone.AIRLOCK, digest)
+    def reread(self, request: EgressRequest) -> Stored:
+        """Read every stored byte: path → digest, or None where the airlock does not hold those bytes.
+
+        It takes as long as reading takes, so it is called before a transaction, never inside.
+        """
+        return {o.path: o.sha256 if self._intact(o.sha256) else None for o in request.outputs}
+
+    def _intact(self, digest: str) -> bool:
         try:
-            with objects.open(Zone.AIRLOCK, digest) as reader:
+            with self._house.ports.objects.open(Zone.AIRLOCK, digest) as reader:
                 for _ in reader:
                     pass
         except (NotFound, Corrupt):
             return False
         return True
+
+    def _present(self, request: EgressRequest) -> Stored:
+        objects = self._house.ports.objects
+        return {o.path: o.sha256 if objects.has(Zone.AIRLOCK, o.sha256) else None for o in request.outputs}
 
     def report_of(self, request: EgressRequest) -> Report | None:
         """The report of the last checks, from the evidence."""
@@ -391,7 +411,7 @@ def _path(path: str) -> str:
         or len(path) > 512
         or len(parts) > 12
         or any(p in ("", ".", "..") or len(p.encode()) > 255 for p in parts)
-        or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs") for ch in path)
+        or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for ch in path)
     )
     if wrong:
         raise Invalid({"path": f"{path[:80]!r} is not a plain relative path; rename the file."})

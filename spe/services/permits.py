@@ -135,6 +135,7 @@ class PermitService:
             if narrowings(permit.terms, terms):
                 context = self._context(uow, permit, now, by=by)
                 permit = apply(uow, PERMITS, permit, "narrow", context, now=now, by=by, changes={"terms": narrowed})
+                self._drop_pending(uow, permit, now, by=by)  # what was proposed before would undo the narrowing
             if widenings(permit.terms, terms):
                 self._pend(uow, permit, "amend", terms, now, by=by)
             view = self._view(uow, permit, now, by=by)

@@ -4,11 +4,12 @@ An approved request is looked at again at the last moment: permit, policy, diges
 what they were when people decided. A machine carries out the copy; it never decides.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from spe.domain import ids
-from spe.domain.canonical import canonical, digest_of
+from spe.domain.canonical import canonical
 from spe.domain.egress import EgressContext, EgressRequest, EgressState, release_stops
 from spe.domain.errors import Corrupt, NotFound, Refused
 from spe.domain.ids import ReleaseId, RequestId
@@ -48,11 +49,12 @@ class ReleaseService:
     def begin(self, request_id: RequestId) -> None:
         """Start the release of an approved request, or write down why it is held. Repeatable."""
         now = self._house.ports.clock.now()
+        stored = self._reread(request_id)
         with self._house.ports.store.begin() as uow:
             request = uow.egress.get(request_id)
             if request.state is not EgressState.APPROVED:
                 return
-            context = self._egress.context(uow, request, RELEASER.person, thorough=True)
+            context = self._egress.context(uow, request, RELEASER.person, stored=stored)
             stops = release_stops(context)
             if not stops:
                 apply(uow, REQUESTS, request, "release", context, now=now, by=RELEASER)
@@ -86,11 +88,12 @@ class ReleaseService:
 
     def _confirm(self, request_id: RequestId) -> None:
         house, now = self._house, self._house.ports.clock.now()
+        stored = self._reread(request_id)
         with house.ports.store.begin() as uow:
             request = uow.egress.get(request_id)
             if request.state is not EgressState.RELEASING:
                 return
-            context = self._egress.context(uow, request, RELEASER.person, thorough=True)
+            context = self._egress.context(uow, request, RELEASER.person, stored=stored)
             release_id = ids.new_release()
             manifest = self._manifest(uow, request, context, release_id)
             moved = apply(
@@ -117,6 +120,11 @@ class ReleaseService:
                     links_until=now + timedelta(days=house.policies().rules.link_days),
                 )
             )
+
+    def _reread(self, request_id: RequestId) -> Mapping[str, str | None]:
+        with self._house.ports.store.read() as uow:
+            request = uow.egress.get(request_id)
+        return self._egress.reread(request)
 
     def _manifest(
         self, uow: UnitOfWork, request: EgressRequest, context: EgressContext, release_id: ReleaseId
@@ -146,14 +154,21 @@ class ReleaseService:
         )
 
     def _decisions(self, context: EgressContext) -> tuple[Decision, ...]:
-        """Checkers as pseudonyms (keyed, so the receipt names nobody) with a digest of what they voted."""
+        """Checkers and votes under keyed digests: whoever holds receipts learns neither names nor votes,
+        and cannot tell whether two receipts share a checker; the environment can recompute both.
+        """
+        mac = self._house.ports.secrets.mac
         by_checker: dict[str, list[Vote]] = {}
         for vote in context.counted:
             by_checker.setdefault(vote.checker, []).append(vote)
         return tuple(
             Decision(
-                checker="checker-" + self._house.ports.secrets.mac(KeyName.PSEUDONYMS, checker.encode()).hex()[:16],
-                vote=digest_of(canonical([[v.path, v.sha256, str(v.decision)] for v in votes])),
+                checker="checker-" + mac(KeyName.PSEUDONYMS, f"{context.request.id}:{checker}".encode()).hex()[:16],
+                vote="sha256:"
+                + mac(
+                    KeyName.PSEUDONYMS,
+                    canonical([checker, *([v.path, v.sha256, str(v.decision)] for v in votes)]),
+                ).hex(),
             )
             for checker, votes in sorted(by_checker.items())
         )

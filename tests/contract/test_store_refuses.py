@@ -5,8 +5,10 @@ on PostgreSQL as the application's role and as the owner of the tables. All run 
 rolled back. What an owner can still do, take a rule away, is found by `SqlStore.problems`.
 """
 
+import atexit
 import functools
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,9 @@ DOORS = ("sqlite", "postgresql, application", "postgresql, owner")
 @functools.cache
 def attacked(kind: str, at: E) -> tuple[Database, World]:
     """One world for each state, shared: every attack is rolled back."""
-    database = fresh(kind, Path(tempfile.mkdtemp(prefix="spe-attack-", dir="/tmp")))
+    folder = Path(tempfile.mkdtemp(prefix="spe-attack-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    database = fresh(kind, folder)
     store = database.store()
     world = make_world(store, at=at)
     with store.begin() as uow:

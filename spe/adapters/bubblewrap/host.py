@@ -114,7 +114,6 @@ class Host:
 
     bwrap: str
     prlimit: str
-    setpriv: str
     python: PythonPlace
     root_links: Mapping[str, str]
     root_folders: tuple[str, ...]
@@ -148,7 +147,6 @@ def look(*, policies: Path | None = None) -> Host:
     entries = sorted(os.scandir("/proc"), key=lambda entry: entry.name)
     return Host(
         bwrap=shutil.which("bwrap") or "bwrap",
-        setpriv=shutil.which("setpriv", path="/usr/bin:/bin") or "/usr/bin/setpriv",
         prlimit=shutil.which("prlimit", path="/usr/bin:/bin") or "/usr/bin/prlimit",
         python=python,
         root_links={root: os.readlink(root) for root in _ROOTS if os.path.islink(root)},

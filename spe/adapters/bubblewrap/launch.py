@@ -7,14 +7,14 @@ itself: the kernel ties its life to the thread that forks.
 bubblewrap's two processes tie themselves to their parents only after some work, so a caller killed at the
 wrong instant would leave a sandbox that lives on. Therefore the command inside waits at its standard input:
 it says that it is there, and runs only after the caller, still alive, has seen that both are tied. When the
-caller dies before, the input ends and so does the sandbox.
+caller dies before, the input ends and so does the sandbox. For the same reason bubblewrap's answer goes to
+memory and not into a pipe: writing to a dead reader would end its outer process and leave the inner waiting.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import select
 import socket
 import subprocess
 import time
@@ -47,7 +47,7 @@ class NotStarted(Exception):
 class Prepared:
     """What to give to `subprocess.Popen`: arguments, descriptors, and `stdin` for the standard input.
 
-    Afterwards from `info` bubblewrap's answer is read, and at `line` the command waits for `GO`.
+    Afterwards the command says `HERE` at `line` and waits there for `GO`; `info` then holds bubblewrap's answer.
     """
 
     arguments: tuple[str, ...]
@@ -75,10 +75,9 @@ def prepared(spec: SandboxSpec, host: Host, *, mark: str = "spe") -> Iterator[Pr
     when the filter cannot be built: then nothing may start.
     """
     with ExitStack() as stack, ExitStack() as on_error:
-        read_end, write_end = os.pipe()
-        on_error.callback(os.close, read_end)
-        inherited = [write_end]
-        stack.callback(os.close, write_end)
+        info = os.memfd_create("info")
+        on_error.callback(os.close, info)
+        inherited = [info]
         line, inner_end = socket.socketpair()
         on_error.callback(line.close)
         stack.callback(inner_end.close)
@@ -90,7 +89,7 @@ def prepared(spec: SandboxSpec, host: Host, *, mark: str = "spe") -> Iterator[Pr
             return str(number)
 
         words = [contents(o.data) if isinstance(o, Contents) else o for o in options(spec, host)]
-        words += ["--seccomp", contents(seccomp.program()), "--info-fd", str(write_end)]
+        words += ["--seccomp", contents(seccomp.program()), "--info-fd", str(info)]
         listing = contents(b"".join(word.encode() + b"\0" for word in words))
         yield Prepared(
             arguments=(
@@ -99,21 +98,10 @@ def prepared(spec: SandboxSpec, host: Host, *, mark: str = "spe") -> Iterator[Pr
             ),
             pass_fds=tuple(inherited),
             stdin=inner_end.fileno(),
-            info=read_end,
+            info=info,
             line=line,
         )
         on_error.pop_all()
-
-
-def tied(arguments: tuple[str, ...], host: Host) -> tuple[str, ...]:
-    """The same program, but dead when we are dead, from its first instruction on.
-
-    bubblewrap ties itself to its parent only after some work; killed before that, we would leave it behind.
-    `setpriv` asks for the signal first, then the shell sees whether we were still there when it asked.
-    For processes with several threads, which must not run code of their own between fork and exec.
-    """
-    only_below_us = '[ "$PPID" = "$0" ] && exec "$@"'
-    return (host.setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", only_below_us, str(os.getpid()), *arguments)
 
 
 def _memory_file(data: bytes) -> int:
@@ -172,38 +160,29 @@ def begin(process: "subprocess.Popen[bytes]", ready: Prepared, *, seconds: float
     """
     deadline = time.monotonic() + seconds
     try:
-        pid = inner_pid(_to_its_end(ready.info, deadline))
-        handle = inner_handle(pid, process.pid) if pid is not None else None
-        if pid is None or handle is None:
-            raise NotStarted("bubblewrap did not make it")
+        ready.line.settimeout(seconds)
+        inner, handle = met(ready.line.recv(len(HERE)), ready, process.pid)
         try:
-            _let_go(pid, ready.line, deadline)
+            while process.poll() is None and not is_tied(inner) and time.monotonic() < deadline:
+                time.sleep(_PAUSE)
+            if process.poll() is not None or not is_tied(inner):
+                raise NotStarted("it ended or hung while it was made")
+            ready.line.sendall(GO)
         except BaseException:
             os.close(handle)
             raise
+    except OSError as error:
+        raise NotStarted("it ended or hung while it was made") from error
+    else:
         return handle
     finally:
         ready.close()
 
 
-def _let_go(inner: int, line: socket.socket, deadline: float) -> None:
-    line.settimeout(max(0.0, deadline - time.monotonic()))
-    try:
-        said = line.recv(len(HERE))
-        while said == HERE and not is_tied(inner) and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
-        if said != HERE or not is_tied(inner):
-            raise NotStarted("it ended or hung while it was made")
-        line.sendall(GO)
-    except OSError as error:
-        raise NotStarted("it ended or hung while it was made") from error
-
-
-def _to_its_end(number: int, deadline: float) -> bytes:
-    found = b""
-    while select.select([number], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        part = os.read(number, 4096)
-        if not part:
-            break
-        found += part
-    return found
+def met(said: bytes, ready: Prepared, outer: int) -> tuple[int, int]:
+    """The inner process and its handle, once the command has said that it is there. Raises `NotStarted`."""
+    pid = inner_pid(os.pread(ready.info, 4096, 0)) if said == HERE else None
+    handle = inner_handle(pid, outer) if pid is not None else None
+    if pid is None or handle is None:
+        raise NotStarted("bubblewrap did not make it")
+    return pid, handle

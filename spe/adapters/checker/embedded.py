@@ -49,7 +49,9 @@ class AnswerLimits:
 class EmbeddedChecker:
     """Runs the engine in bubblewrap; implements `spe.ports.checker.Checker`.
 
-    `at_once` checks run side by side, more wait; `mark` is `launch.mark_of` the run folder. Called on any thread: the caller's thread lives as long
+    `at_once` checks run side by side, more wait; `mark` is `launch.mark_of` the run folder.
+
+    Called on any thread: the caller's thread lives as long
     as its check, and the kernel ends the sandbox when that thread or this process ends.
     """
 
@@ -128,7 +130,7 @@ class EmbeddedChecker:
         try:
             with launch.prepared(spec, self._host, mark=self._mark) as ready:
                 process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                    launch.tied(ready.arguments, self._host),
+                    ready.arguments,
                     env=launch.OUTER_ENVIRONMENT,
                     pass_fds=ready.pass_fds,
                     stdin=ready.stdin,

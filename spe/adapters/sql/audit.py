@@ -153,6 +153,11 @@ class SqlAuditLog:
         row = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root, "note": note, "at": at}
         self._t.run(sa.insert(checkpoints).values(row))
 
+    def newest_checkpoint(self) -> tuple[Checkpoint, str] | None:
+        """The latest signed tree head with its note, or None."""
+        rows = self._t.all(sa.select(checkpoints).order_by(checkpoints.c.seq.desc()).limit(1))
+        return next(((Checkpoint(origin=r.origin, size=r.size, root=bytes(r.root)), r.note) for r in rows), None)
+
     def checkpoints(self) -> tuple[tuple[Checkpoint, str], ...]:
         """Every signed tree head, oldest first."""
         rows = self._t.all(sa.select(checkpoints).order_by(checkpoints.c.seq))

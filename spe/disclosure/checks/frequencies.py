@@ -19,11 +19,18 @@ _WORDS: Final = {
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
     "eighteen": 18, "nineteen": 19,
 }  # fmt: skip
+# A table whose rows are statistics is short; in longer ones labels are categories.
+MOST_LABELLED_ROWS: Final = 2000
 _PEOPLE: Final = (
     r"(?:patients?|participants?|persons?|people|individuals?|subjects?|women|men|woman|man|girls?|boys?|children|child|"
     r"carriers?|cases|deaths?|donors?|survivors?|females|males|families|family|respondents?)"
 )
 _N_EQUALS: Final = re.compile(r"(?<![\w.])n\s?[=≈:]\s?(\d{1,3}(?:,\d{3})+|\d+)(?![\w.]*\d)", re.IGNORECASE)
+# Every word of the list holds one of these, and looking for a literal costs next to nothing.
+_STEMS: Final = (
+    "patient participant person people individual subject wom man men girl boy child carrier case death donor "
+    "survivor female male famil respondent"
+)
 _SPOKEN: Final = re.compile(rf"(?<![\w.,-])(\d+|{'|'.join(_WORDS)})\s+(?:(?!per\b)\w+\s+)?{_PEOPLE}\b", re.IGNORECASE)
 
 
@@ -113,6 +120,9 @@ def small_numbers_in_prose(layer: Layer, p: SpokenCounts) -> Iterator[Hit]:
     for found in _N_EQUALS.finditer(layer.text):
         if 0 < int(found.group(1).replace(",", "")) < p.minimum:
             yield Hit(text=f"a number of people below {p.minimum}{layer.suffix}", place=layer.place(found.start()))
+    lower = layer.text.lower()
+    if not any(stem in lower for stem in _STEMS.split()):
+        return
     for found in _SPOKEN.finditer(layer.text):
         said = found.group(1).lower()
         value = int(said) if said.isdigit() else _WORDS[said]
@@ -130,7 +140,7 @@ def _counting_cells(table: Table) -> Iterator[tuple[int, Column]]:
     if len(table.columns) < 2:
         return
     label = table.columns[0]
-    if label.form is not Form.TEXT:
+    if label.form is not Form.TEXT or table.rows > MOST_LABELLED_ROWS:
         return
     others = [column for column in table.columns[1:] if not column.is_count and not names_percent(column.words)]
     for row, cell in enumerate(label.cells):

@@ -3,7 +3,12 @@
 import contextlib
 import json
 import os
+import random
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +20,7 @@ from spe.domain.errors import Rejected
 from spe.policy.loader import load_disclosure, policies_folder
 from spe.ports.checker import CheckJob
 from tests.adapters.bubblewrap.support import host
-from tests.adapters.cluster.support import mentions
+from tests.adapters.cluster.support import World, gone, mentions, until
 
 _ANSWER = """
 import json, os, pathlib
@@ -234,30 +239,52 @@ def test_checks_on_several_threads_answer_each_their_own(scratch: Path, tmp_path
     assert found == {number: str(number) for number in range(5)}
 
 
-def test_a_check_dies_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
-    import signal
-    import subprocess
-    import sys
-
-    from tests.adapters.cluster.support import until
-
-    mark = f"orphan-check-{os.getpid()}"
-    code = f"""
+ASKER = """
+import sys
 from pathlib import Path
 from spe.adapters.bubblewrap import host
 from spe.adapters.checker.embedded import EmbeddedChecker
-from spe.policy.loader import load_disclosure, policies_folder
 from spe.ports.checker import CheckJob
-engine = ("-c", "import time; time.sleep(1000)", "{mark}")
-EmbeddedChecker(host=host.look(), scratch=Path({str(tmp_path)!r}), engine=engine).check(
-    CheckJob(files={{}}, declaration="", policy={{}}, seconds=900))
+engine = ("-c", "import time; time.sleep(1000)", sys.argv[1])
+checker = EmbeddedChecker(host=host.look(), scratch=Path(sys.argv[2]), engine=engine)
+checker.check(CheckJob(files={}, declaration="", policy={}, seconds=900))
 """
-    asker = subprocess.Popen([sys.executable, "-c", code])
-    inside = until(lambda: [pid for pid in mentions(mark) if pid != asker.pid], "the check runs")
-    assert inside
+
+
+def engines(mark: str) -> list[int]:
+    """Engines that run, not what is about to become one."""
+    return [pid for pid in mentions(mark) if b"bwrap" not in Path(f"/proc/{pid}/cmdline").read_bytes()[:20]]
+
+
+def test_a_check_dies_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    mark = f"orphan-check-{os.getpid()}"
+    asker = subprocess.Popen([sys.executable, "-c", ASKER, mark, str(tmp_path)])
+    until(lambda: len([pid for pid in engines(mark) if pid != asker.pid]) > 0, "the engine runs")
     asker.send_signal(signal.SIGKILL)
     asker.wait()
     until(lambda: not mentions(mark), "nothing of it lives on")
+
+
+def test_an_asker_killed_at_any_instant_leaves_nothing_under_a_supervisor(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """While the sandbox is being made, its halves are not tied to each other yet: the supervisor adopts and ends."""
+    world = make_world()
+    mark = f"early-check-{os.getpid()}"
+    asker = [sys.executable, "-c", ASKER, mark, str(tmp_path)]
+    world.services.append({"name": "asker", "arguments": asker})
+    world.up()
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(12):
+        pid = until(lambda: world.service("asker")["pid"], "the asker runs")
+        until(lambda: len(mentions(mark)) > 1, "a sandbox is being made")
+        time.sleep(chance.uniform(0, 0.03))
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid: gone(pid) and world.service("asker")["pid"] not in (None, pid), "it is started again")
+    world.end()
+    assert mentions(mark) == []
 
 
 def test_the_real_engine_reads_the_files_and_writes_report_and_views(scratch: Path, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_rule_that_was_weakened_is_reported(database: Database) -> None:
             "CREATE TRIGGER spe_votes_insert BEFORE INSERT ON votes BEGIN SELECT 1; END",
         ],
         "postgresql": [
-            "CREATE OR REPLACE FUNCTION spe_votes_insert() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$"
+            "CREATE OR REPLACE FUNCTION spe_votes_insert() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
         ],
     }
     with database.raw() as raw:

@@ -24,13 +24,14 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _tie_to(parent: int, group: int | None) -> Callable[[], None]:
+def _before(parent: int | None, group: int | None) -> Callable[[], None]:
     """What a child does before it becomes another program: die with the parent, join its control group."""
 
     def tie() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+        if parent is not None:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
         if group is not None:
             os.write(group, b"0")
 
@@ -97,10 +98,12 @@ def start(
     stdin: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
     group: int | None = None,
+    ties_itself: bool = False,
 ) -> Child:
     """Start a program in a session of its own. `output` is a descriptor for both streams, None: ours.
 
-    `group` is an open `cgroup.procs` to join. Raises `OSError` when it cannot be started.
+    `group` is an open `cgroup.procs` to join. `ties_itself` is bubblewrap: killed by our death while it makes
+    a sandbox, it would leave the inner half behind; it ties itself when that cannot happen. Raises `OSError` when it cannot be started.
     """
     process = subprocess.Popen(  # noqa: S603 - arguments come from our own configuration, no shell
         list(arguments),
@@ -111,7 +114,7 @@ def start(
         stderr=output,
         pass_fds=tuple(pass_fds),
         start_new_session=True,
-        preexec_fn=_tie_to(os.getpid(), group),  # noqa: PLW1509 - the supervisor forks on its one thread
+        preexec_fn=_before(None if ties_itself else os.getpid(), group),  # noqa: PLW1509 - the supervisor forks on its one thread
     )
     return Child(process, os.pidfd_open(process.pid))
 

@@ -165,6 +165,7 @@ class Sandboxes:
                     output=log.write_end,
                     stdin=made.stdin,
                     pass_fds=made.pass_fds,
+                    ties_itself=True,
                     group=procs,
                 )
         except BaseException:
@@ -176,31 +177,28 @@ class Sandboxes:
                 os.close(procs)
         return Sandbox(spec=spec, digest=spec.digest, child=child, log=log, group=group), made
 
-    async def _begin(self, box: Sandbox, ready: launch.Prepared) -> None:
+    async def _begin(self, box: Sandbox, made: launch.Prepared) -> None:
         """Let the command run once everything is tied to us. Raises `StartFailed`; then it is gone."""
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await self._meet(box, ready)
+                await self._meet(box, made)
         except (TimeoutError, OSError, launch.NotStarted) as error:
             await self._kill(box, "")
             raise StartFailed(f"bubblewrap did not start it. {self._ended[box.spec.name].log}".strip()) from error
         finally:
-            ready.close()
+            made.close()
 
-    async def _meet(self, box: Sandbox, ready: launch.Prepared) -> None:
-        pid = launch.inner_pid(await _read_all(ready.info))
-        handle = launch.inner_handle(pid, box.child.pid) if pid is not None and box.child.running else None
-        if pid is None or handle is None:
+    async def _meet(self, box: Sandbox, made: launch.Prepared) -> None:
+        made.line.setblocking(False)
+        said = await asyncio.get_running_loop().sock_recv(made.line, len(launch.HERE))
+        if not box.child.running:
             raise launch.NotStarted
-        box.inner, box.handle = pid, handle
-        ready.line.setblocking(False)
-        if await asyncio.get_running_loop().sock_recv(ready.line, len(launch.HERE)) != launch.HERE:
-            raise launch.NotStarted
-        while box.child.running and not launch.is_tied(pid):
+        box.inner, box.handle = launch.met(said, made, box.child.pid)
+        while box.child.running and not launch.is_tied(box.inner):
             await asyncio.sleep(_PAUSE)
         if not box.child.running:
             raise launch.NotStarted
-        ready.line.send(launch.GO)
+        made.line.send(launch.GO)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -297,23 +295,3 @@ async def _gone(handle: int) -> None:
     poll.register(handle, select.POLLIN)
     while not poll.poll(0):
         await asyncio.sleep(0.005)
-
-
-async def _read_all(number: int) -> bytes:
-    """Everything from a pipe until its end."""
-    os.set_blocking(number, False)
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(number, readable.set)
-    found = b""
-    try:
-        while True:
-            await readable.wait()
-            readable.clear()
-            with contextlib.suppress(BlockingIOError):
-                part = os.read(number, 4096)
-                if not part:
-                    return found
-                found += part
-    finally:
-        loop.remove_reader(number)
