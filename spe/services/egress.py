@@ -246,7 +246,7 @@ class EgressService:
             reviewers_needed=self._house.policies().rules.reviewers,
             policy_digest=policy.digest,
             reported_digests={o.path: o.sha256 for o in report.outputs} if report else {},
-            stored_digests={o.path: o.sha256 if self._is_stored(o.sha256, thorough) else None for o in request.outputs},
+            stored_digests=self._present(request) if stored is None else stored,
             blocking=blocking_findings(report),
             waived=frozenset(w.finding for w in uow.votes.waivers(request.id) if w.round == request.round),
             waivers_allowed=waivable(policy, report),

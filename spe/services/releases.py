@@ -108,14 +108,14 @@ class ReleaseService:
                 facts={"release": release_id, "manifest": manifest.digest, "outputs": len(manifest.outputs)},
             )
             receipt = self._receipt(uow, manifest)
-            stored = keep(house.ports.objects, receipt.data())
+            kept = keep(house.ports.objects, receipt.data())
             uow.releases.add(
                 Release(
                     id=release_id,
                     request=moved.id,
                     recipient=moved.author,
                     files=tuple(ReleasedFile(path=o.path, sha256=o.sha256, size=o.size) for o in manifest.outputs),
-                    receipt=stored,
+                    receipt=kept,
                     released_at=now,
                     links_until=now + timedelta(days=house.policies().rules.link_days),
                 )

@@ -158,25 +158,27 @@ def begin(process: "subprocess.Popen[bytes]", ready: Prepared, *, seconds: float
 
     Closes what `ready` holds. Raises `NotStarted`; the caller then ends `process`.
     """
-    deadline = time.monotonic() + seconds
     try:
         ready.line.settimeout(seconds)
         inner, handle = met(ready.line.recv(len(HERE)), ready, process.pid)
-        try:
-            while process.poll() is None and not is_tied(inner) and time.monotonic() < deadline:
-                time.sleep(_PAUSE)
-            if process.poll() is not None or not is_tied(inner):
-                raise NotStarted("it ended or hung while it was made")
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(os.close, handle)
+            _wait_until_tied(process, inner, time.monotonic() + seconds)
             ready.line.sendall(GO)
-        except BaseException:
-            os.close(handle)
-            raise
+            on_error.pop_all()
     except OSError as error:
         raise NotStarted("it ended or hung while it was made") from error
     else:
         return handle
     finally:
         ready.close()
+
+
+def _wait_until_tied(process: "subprocess.Popen[bytes]", inner: int, deadline: float) -> None:
+    while not is_tied(inner):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise NotStarted("it ended or hung while it was made")
+        time.sleep(_PAUSE)
 
 
 def met(said: bytes, ready: Prepared, outer: int) -> tuple[int, int]:

@@ -219,4 +219,5 @@ def _session(session: Session) -> SessionOut:
         state=session.state,
         message=session.message,
         since=session.since,
+        denials=[],
     )

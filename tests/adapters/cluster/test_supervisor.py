@@ -1,18 +1,22 @@
 """The supervisor: what it keeps, what it ends, and what is left when it is killed."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spe.adapters.bubblewrap.launch import mark_of
 from spe.adapters.bubblewrap.sandbox import Bind, Bounds
 from spe.adapters.cluster.embedded.client import SupervisorClient
 from spe.adapters.cluster.embedded.supervisor import refuse_root
@@ -273,6 +277,29 @@ def test_a_killed_supervisor_takes_everything_with_it(make_world: Callable[..., 
     world.end(signal.SIGKILL)
     for pid in pids:
         until(lambda pid=pid: not alive(pid), f"{pid} ended")
+
+
+def test_a_supervisor_killed_at_any_instant_of_a_start_leaves_nothing_for_the_next(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world()
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(10):
+        world.up()
+        starting = threading.Thread(target=_start_in_vain, args=(world,))
+        starting.start()
+        time.sleep(chance.uniform(0, 0.06))
+        world.end(signal.SIGKILL)
+        starting.join()
+    world.up()
+    until(lambda: not mentions(mark_of(world.run)), "nothing of the killed ones lives on")
+
+
+def _start_in_vain(world: World) -> None:
+    with contextlib.suppress(Unavailable, Rejected):
+        world.start()
 
 
 def test_a_killed_supervisor_can_be_started_again(make_world: Callable[..., World]) -> None:

@@ -97,6 +97,8 @@ def server_command(python: str, *, terminals: bool = False) -> tuple[str, ...]:
         "--ServerApp.quit_button=False",
         "--ServerApp.allow_remote_access=True",
         "--ContentsManager.allow_hidden=False",
+        # The gate counts every byte and ends the day's budget; the server's own brake would only drop output.
+        "--ZMQChannelsWebsocketConnection.limit_rate=False",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",

@@ -103,7 +103,8 @@ def start(
     """Start a program in a session of its own. `output` is a descriptor for both streams, None: ours.
 
     `group` is an open `cgroup.procs` to join. `ties_itself` is bubblewrap: killed by our death while it makes
-    a sandbox, it would leave the inner half behind; it ties itself when that cannot happen. Raises `OSError` when it cannot be started.
+    a sandbox, it would leave the inner half behind; it ties itself when that cannot happen. Raises `OSError`
+    when it cannot be started.
     """
     process = subprocess.Popen(  # noqa: S603 - arguments come from our own configuration, no shell
         list(arguments),
