@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spe.adapters.bubblewrap import host as hosts
+from spe.adapters.bubblewrap.launch import mark_of
 from spe.adapters.checker.embedded import EmbeddedChecker
 from spe.adapters.clock import DemoClock, SystemClock
 from spe.adapters.cluster.embedded.client import SupervisorClient
@@ -111,7 +112,7 @@ def build(settings: Settings) -> App:
         sandboxes=EmbeddedSandboxes(layout=place, client=client, host=host, terminals=settings.terminals),
         outputs=EmbeddedOutputs(place),
         hub=JupyterHub(hub_url=f"http://127.0.0.1:{settings.hub_internal}", token=given.hub),
-        checker=EmbeddedChecker(host=host),
+        checker=EmbeddedChecker(host=host, mark=mark_of(place.run)),
         notifier=LogNotifier(),
         clock=DemoClock(place.home / "clock-offset") if settings.demo else SystemClock(),
     )

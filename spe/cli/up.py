@@ -97,6 +97,6 @@ def _story(settings: Settings, once: bool) -> ServiceSpec:
         name="story",
         arguments=(sys.executable, "-m", "spe.cli.demo.play", *words),
         environment=inherited(**settings.as_environment()),
-        decisive=once,
+        decisive=True,
         shows_output=True,
     )

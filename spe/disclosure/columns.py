@@ -27,7 +27,7 @@ SUPPRESSED: Final = re.compile(
     r"\*+|c|x|\[?(redacted|suppressed|masked|hidden|low)\]?|[<≤]\s*=?\s*\d+|\d+\s*or fewer|\[\s*[<≤]?\s*\d*\s*\]",
     re.IGNORECASE,
 )
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"[+-]?((\d{1,3}(,\d{3})+|\d+)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _PAIR: Final = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)\s*[(\[]\s*[<≤]?\s*(\d+(?:\.\d+)?)\s*(%?)\s*[)\]]")
 _OF: Final = re.compile(r"(\d+)\s*/\s*(\d+)(?:\s*\(.*\))?")
 _BOUND: Final = re.compile(r"\[?\s*([<≤])\s*(=?)\s*(\d+)\s*\]?")
@@ -109,13 +109,9 @@ def is_total(text: str) -> bool:
     return _TOTAL.fullmatch(text.strip(" :()")) is not None
 
 
-def number(cell: str, *, decimal_comma: bool = False) -> float | None:
+def number(cell: str) -> float | None:
     """The number a cell spells, with thousands separators; None for anything else."""
-    if decimal_comma and re.fullmatch(r"[+-]?\d+,\d+", cell):
-        cell = cell.replace(",", ".")
-    if not cell or _NUMBER.fullmatch(cell) is None or not any(char.isdigit() for char in cell):
-        return None
-    return float(cell.replace(",", ""))
+    return float(cell.replace(",", "")) if _NUMBER.fullmatch(cell) else None
 
 
 def whole(cell: str) -> int | None:

@@ -4,9 +4,12 @@ These are plain values without behaviour beyond finding a place. They are made b
 so a check never touches a file; what could not be read is an `Unreadable` value, never an empty one.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TypeAlias
 
 from spe.disclosure.columns import Column
@@ -87,7 +90,7 @@ class Table:
         return Place(line=self.first_line + (0 if row is None else row), column=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """A piece of text of an output. `origin` says where it was found when it is not the file's own text."""
 
@@ -98,9 +101,12 @@ class Layer:
 
     def place(self, position: int) -> Place:
         """The line of a character position; a decoded layer is placed where its coded form stands."""
-        if self.origin is not None:
-            return Place(line=self.line)
-        return Place(line=self.text.count("\n", 0, position) + 1)
+        return Place(line=self.line if self.origin is not None else bisect_left(self._ends, position) + 1)
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """Where the lines end: a text with many findings is counted through once."""
+        return tuple(found.start() for found in re.finditer("\n", self.text))
 
     @property
     def suffix(self) -> str:

@@ -255,8 +255,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./+-]{7,17}")
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}")
 _PHONE: Final = re.compile(r"(?<![\w+.])\+[1-9]\d{0,2}[ ./-]?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?![\w.])")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_ENDS: Final = "./+-"
 _NOT_MAIL: Final = ("example.org", "example.com", "example.net", "noreply")
-_ANY_FORM: Final = re.compile("|".join(f"(?:{pattern})" for pattern in {one.pattern.pattern for one in NUMBERS}))
 
 
 def persons_in(text: str, masks: frozenset[str]) -> Iterator[tuple[str, int]]:
@@ -287,7 +287,9 @@ def _numbers(text: str) -> Iterator[tuple[str, int]]:
     """Valid numbers that stand on their own, each once. Words are told first, places only when some are valid."""
     lower = text.lower()
     kinds = [one for one in NUMBERS if not one.words or any(word in lower for word in one.words)]
-    valid = {token: kind for token in set(_TOKEN.findall(text)) if (kind := _kind(token, kinds)) is not None}
+    forms = re.compile("|".join(f"(?:{pattern})" for pattern in dict.fromkeys(one.pattern.pattern for one in kinds)))
+    likely = [token for token in set(_TOKEN.findall(text)) if forms.fullmatch(token.rstrip(_ENDS))]
+    valid = {token: kind for token in likely if (kind := _kind(token.rstrip(_ENDS), kinds)) is not None}
     for found in _TOKEN.finditer(text) if valid else ():
         kind = valid.get(found.group())
         if kind is None or not _stands(text, found):
@@ -298,10 +300,7 @@ def _numbers(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _kind(token: str, kinds: Sequence[PersonNumber]) -> PersonNumber | None:
-    bare = token.rstrip("./+-")
-    if _ANY_FORM.fullmatch(bare) is None:
-        return None
-    return next((one for one in kinds if one.pattern.fullmatch(bare) and one.valid(bare)), None)
+    return next((one for one in kinds if one.pattern.fullmatch(token) and one.valid(token)), None)
 
 
 def _stands(text: str, found: re.Match[str]) -> bool:

@@ -24,7 +24,7 @@ _WIDTH: Final = 8
 _JUNK: Final = re.compile(r"[\W_]+")
 _SHAPE: Final = str.maketrans("0123456789", "9" * 10)
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")
-_PLAIN_NUMBER: Final = re.compile(r"[-+]?[\d.,]+([eE][-+]?\d+)?")
+MOST_SHAPES: Final = 500
 _WRAPPED: Final = re.compile(
     r"(?:id|x|s|p|v|sample|subject|patient|participant)?(.+?)(?:v\d{1,2}|r\d|t\d|rep\d|bam|vcf|fastq|cram)?"
 )
@@ -67,10 +67,13 @@ class Profile:
 
     @cached_property
     def worth_asking(self) -> Callable[[str], bool]:
-        """A quick test that drops most words before anything is hashed: too short, or a plain number."""
-        shortest = min([len(form) for form in self.shapes | self.canary_shapes] or [1 << 30])
-        bare = any("a" not in form for form in self.shapes | self.canary_shapes)
-        return lambda token: len(token) >= shortest and (bare or _PLAIN_NUMBER.fullmatch(token) is None)
+        """A quick test that drops most words before anything is hashed: nothing in them has the known form."""
+        shapes = self.shapes | self.canary_shapes
+        if not shapes and not self.digests:
+            return lambda _: False
+        parts = sorted(map(_shape_pattern, shapes)) if len(shapes) <= MOST_SHAPES else [".{4}"]
+        form = re.compile("|".join([*parts, _DIGEST.pattern]))
+        return lambda token: form.search(plain(token)) is not None
 
     def fingerprint(self, value: str) -> bytes:
         """The keyed fingerprint of a text, eight bytes."""
@@ -132,6 +135,11 @@ def plain(token: str) -> str:
 def shape(form: str) -> str:
     """The outer form of a plain word: digits as 9, letters as a."""
     return re.sub(r"[^9]", "a", form.translate(_SHAPE))
+
+
+def _shape_pattern(form: str) -> str:
+    """The outer form as a pattern, to be looked for anywhere in a plain word."""
+    return re.sub(r"9+|a+", lambda run: f"[{'' if run[0][0] == '9' else '^'}0-9]{{{len(run[0])}}}", form)
 
 
 @lru_cache(maxsize=4096)

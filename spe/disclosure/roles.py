@@ -54,7 +54,7 @@ def _own_role(one: Column, kind: str | None) -> Role:
 
 def _pairs(one: Column) -> bool:
     """Cells such as `12 (34.5%)`: two of them make the column one of counts, whatever else stands in it."""
-    return sum(1 for cell in one.distinct if has_percent(cell)) >= 2
+    return sum(1 for cell in one.distinct if cell.endswith((")", "]")) and has_percent(cell)) >= 2
 
 
 def _negative(one: Column) -> bool:

@@ -23,6 +23,8 @@ MAX_COLUMNS: Final = 20_000
 MAX_FOUND: Final = 50
 MAX_HEADER_ROWS: Final = 4
 _BLOCK_ROWS: Final = 3
+# A row of a printed table shows a number or a sign of suppression; a line of prose mostly neither.
+_CELL: Final = re.compile(r"[\d*<≤]|\bNA\b|NaN|redacted|suppressed")
 
 
 def read_delimited(text: str, kind: str | None) -> Table | Unreadable:
@@ -33,7 +35,7 @@ def read_delimited(text: str, kind: str | None) -> Table | Unreadable:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         return Unreadable(rule="TYP-06", reason=f"it cannot be read as a table: {_plain_fault(str(error))}")
-    filled = [(line, row) for line, row in rows if row and any(map(str.strip, row))]
+    filled = [one for one in rows if one[1] and (one[1][0].strip() or any(map(str.strip, one[1])))]
     if not filled:
         return Unreadable(rule="TYP-06", reason="it cannot be read as a table: there is no row in it")
     if max(len(row) for _, row in filled) > MAX_COLUMNS:
@@ -92,7 +94,7 @@ def _table(filled: list[tuple[int, list[str]]], rows: list[tuple[int, list[str]]
 
 def _blank_line(rows: list[tuple[int, list[str]]], data: list[tuple[int, list[str]]]) -> list[Hit]:
     last = data[-1][0] if data else 0
-    blank = next((line for line, row in rows if not any(map(str.strip, row)) and line < last), None)
+    blank = next((line for line, row in rows if line < last and not any(cell.strip() for cell in row)), None)
     return [] if blank is None else [Hit(text="an empty row stands between rows", place=Place(line=blank))]
 
 
@@ -187,6 +189,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[list[str]]]]:
     """Runs of three or more lines that split evenly, by each delimiter and then, elsewhere, by blanks."""
     taken: set[int] = set()
     for splitter in (*DELIMITERS, None):
+        if splitter is not None and sum(1 for line in lines if splitter in line) < _BLOCK_ROWS:
+            continue
         for start, rows in _runs(lines, splitter):
             if start not in taken:
                 taken.update(range(start, start + len(rows)))
@@ -200,7 +204,7 @@ def _runs(lines: Sequence[str], delimiter: str | None) -> Iterator[tuple[int, li
         if run and _rule(line):
             continue  # the line of dashes below a header
         fields = _fields(line, delimiter)
-        if run and len(fields) != len(run[-1]):
+        if run and (len(fields) != len(run[-1]) or (delimiter is None and _CELL.search(line) is None)):
             if len(run) == 1 and delimiter is None and len(fields) == len(run[0]) + 1:
                 run = [["", *run[0]]]  # a printed data frame leaves the header of its row labels empty
             else:

@@ -92,6 +92,7 @@ def describe(session: Session) -> dict[str, Any]:
         "expires": datetime.fromtimestamp(session.spec.expires, UTC).isoformat(),
         "confirmed_for_seconds": round(max(0.0, session.seconds_left()), 1),
         "websockets": len(session.links),
+        "idle_seconds": round(session.idle_seconds, 1),
         "daily_bytes": session.spec.daily_bytes,
         "message_bytes": session.spec.message_bytes,
         "used_bytes": used,

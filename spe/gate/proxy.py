@@ -59,6 +59,8 @@ class BrokenOffError(ConnectionError):
 async def forward(exchange: Exchange) -> web.StreamResponse:
     """Answer from the notebook. Raises Refused before the first byte, BrokenOffError after it."""
     session, request = exchange.session, exchange.request
+    if request.method in SAVING and exchange.route.name == "contents":
+        session.use()
     over = session.budget.remaining < FRAME_COST
     if over and not (request.method in SAVING and exchange.route.name == "contents"):
         raise Refused([OVER])

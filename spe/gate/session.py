@@ -88,6 +88,16 @@ class Session:
         self.cut_reason: str | None = None
         self.links: set[Link] = set()
         self._flights: set[asyncio.Transport] = set()
+        self._used_at = clocks.steady()
+
+    def use(self) -> None:
+        """Note that the notebook is in use: a kernel message either way, or something saved. Polling is no use."""
+        self._used_at = self.clocks.steady()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the notebook was last in use."""
+        return max(0.0, self.clocks.steady() - self._used_at)
 
     def denial(self) -> Denial | None:
         """Why this person may not pass now, or None."""

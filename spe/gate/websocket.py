@@ -251,6 +251,7 @@ class SocketLink:
         if not messages.is_allowed(Direction.OUT, message, self._session.spec.message_families):
             await self._drop(Direction.OUT, message)
             return None
+        self._session.use()
         cap = self._session.spec.message_bytes
         pieces = [frame.data]
         if message.size > cap:
@@ -293,6 +294,7 @@ class SocketLink:
         if message is None:
             self._journal.write("message-refused", person=self._session.spec.person, direction="in", reason="framing")
         elif messages.is_allowed(Direction.IN, message, self._session.spec.message_families):
+            self._session.use()
             self._talk.heard(message)
             await self._upstream.send_bytes(frame.data)
         else:

@@ -4,6 +4,7 @@ An adapter translates steps into the world and says what it sees; it never decid
 level-triggered: `observe` looks afresh each time, `apply` makes one step true and may be repeated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -104,6 +105,10 @@ class Cluster(Protocol):
 
     def observe(self, workspace: WorkspaceId) -> Observed:
         """All this adapter owns for the workspace. Never cached. Raises `Unavailable`."""
+        ...
+
+    def idle(self, workspace: WorkspaceId) -> Mapping[PersonId, float]:
+        """Seconds since each running session was last in use; a computation under way is use. Raises `Unavailable`."""
         ...
 
     def apply(self, step: Step) -> None:

@@ -67,7 +67,7 @@ class Reconciler:
         cluster = self._app.house.ports.cluster
         sentence = facts.permit.reason or f"The permit is {facts.permit.state}."
         for kind in (StepKind.CUT, StepKind.STOP_SESSIONS):
-            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=f"Your session ended. {sentence}"))
+            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=sentence))
         self._app.workspaces.end_sessions(workspace_id, f"Ended: {sentence}"[:500], by=RECONCILER)
         self._app.secrets.revoke_all(workspace_id)
 
@@ -106,17 +106,33 @@ class Reconciler:
         return self._facts(facts.workspace.id)
 
     def _carry_out(self, facts: Facts, steps: tuple[Step, ...]) -> str:
-        for step in steps:
+        changed = ""
+        for planned in steps:
+            step = planned
             try:
                 if step.kind is StepKind.DATA:
-                    for exposure in step.data:
-                        self._app.datasets.verify(exposure.key, by=RECONCILER)
+                    step, changed = self._intact(step)
                 self._app.house.ports.cluster.apply(step)
                 if step.kind is StepKind.STOP_SESSIONS:
                     self._app.workspaces.end_sessions(facts.workspace.id, step.reason, by=RECONCILER)
-            except (Rejected, Refused) as error:
+            except Rejected as error:
                 return f"{step.kind}: {error}"
-        return ""
+        return changed
+
+    def _intact(self, step: Step) -> tuple[Step, str]:
+        """The step with the versions whose bytes are the approved ones, and what is wrong with the others.
+
+        What may be shown is shown and what was withdrawn goes, also when one version cannot be shown.
+        """
+        intact, sentences = [], []
+        for exposure in step.data:
+            try:
+                self._app.datasets.verify(exposure.key, by=RECONCILER)
+                intact.append(exposure)
+            except Refused as error:
+                sentences.append(str(error))
+        wrong = f"{step.kind}: {' '.join(sentences)}" if sentences else ""
+        return replace(step, data=tuple(intact)), wrong
 
     def _conclude(self, facts: Facts, seen: Observed, failed: str) -> bool:
         want, spaces = facts.want, self._app.workspaces
@@ -130,6 +146,7 @@ class Reconciler:
                 ("data-exposed", bool(seen.data), f"{len(seen.data)} dataset version(s)"),
                 ("gate-open", bool(seen.places), f"{len(seen.places)} person(s) may enter"),
                 ("in-sync", done, failed or ("as it should be" if done else "work under way")),
+                *self._provisioned(facts, done, failed),
             ),
             by=RECONCILER,
         )
@@ -143,6 +160,12 @@ class Reconciler:
             spaces.advance(workspace.id, "fail", context, by=RECONCILER)
         self._forget_sessions(workspace.id)
         return done
+
+    def _provisioned(self, facts: Facts, done: bool, failed: str) -> tuple[tuple[str, bool, str], ...]:
+        """Whether it could be made; the reason why not stays to be read after the workspace has failed."""
+        if facts.workspace.state is not WorkspaceState.PROVISIONING or not (done or failed):
+            return ()
+        return (("provisioned", not failed, failed or "made and observed"),)
 
     def _forget_sessions(self, workspace_id: WorkspaceId) -> None:
         try:

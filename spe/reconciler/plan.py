@@ -29,11 +29,13 @@ def plan(want: Desired, seen: Observed, *, token: str = "") -> tuple[Step, ...]:
 def _building(want: Desired, seen: Observed) -> list[StepKind]:
     rows = (
         (not want.open and bool(seen.sessions or seen.places), (StepKind.CUT, StepKind.STOP_SESSIONS)),
+        (want.open and not want.places and bool(seen.sessions), (StepKind.STOP_SESSIONS,)),
         (not seen.folders, (StepKind.FOLDERS,)),
         (not seen.gate, (StepKind.GATE,)),
         (seen.seal is None or not seen.seal.holds, (StepKind.SEAL,)),
         (_exposed(want) != seen.data, (StepKind.DATA,)),
-        (_places(want) != seen.places or seen.limits != want.limits, (StepKind.GATE,)),
+        (_places(want) != seen.places or not seen.sessions <= _places(want), (StepKind.GATE,)),
+        (_places(want) == seen.places and seen.limits != want.limits, (StepKind.GATE,)),
     )
     return [kind for needed, kinds in rows if needed for kind in kinds]
 

@@ -25,6 +25,7 @@ class Timers:
         """Each minute: drift, strays, held releases, a checkpoint."""
         self.owe_reconciliation()
         self.sweep()
+        self.end_idle_sessions()
         self.owe_releases()
         self._app.audit.seal_if_grown()
 
@@ -50,6 +51,13 @@ class Timers:
         for workspace in house.ports.cluster.owned():
             if workspace not in known:
                 self._reconciler.remove_stray(workspace)
+
+    def end_idle_sessions(self) -> None:
+        """Sessions that nobody uses end; what is saved stays."""
+        with self._app.house.ports.store.read() as uow:
+            ready = [w.id for w in uow.workspaces.select(state=WorkspaceState.READY)]
+        for workspace in ready:
+            self._app.sessions.end_idle(workspace, by=TIMERS)
 
     def owe_releases(self) -> None:
         """Requests in the middle of something are owed their next step again, whatever was lost."""

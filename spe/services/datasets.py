@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from spe.domain import ids
-from spe.domain.dataset import AccessMode, DatasetVersion, Guarantee
+from spe.domain.dataset import AccessMode, DatasetVersion, Guarantee, Manifest
 from spe.domain.errors import Denial, Invalid, NotFound, Refused
 from spe.domain.ids import DatasetId
 from spe.domain.principal import Permission, Principal, Role
@@ -123,8 +123,8 @@ class DatasetService:
         demand(by, Permission.DATASET_READ)
         with self._house.ports.store.read() as uow:
             version = uow.datasets.get(key)
-        found = manifest_of(Path(version.source))
-        same = found.digest == version.manifest.digest
+        found, unreadable = _look(version)
+        same = found is not None and found.digest == version.manifest.digest
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
             record(
@@ -134,20 +134,11 @@ class DatasetService:
                 subject=key,
                 now=now,
                 by=by,
-                facts={"manifest": found.digest},
+                facts={"manifest": found.digest} if found else {},
             )
         if not same:
-            before = {f.path: f.sha256 for f in version.manifest.files}
-            after = {f.path: f.sha256 for f in found.files}
-            names = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
-            raise Refused(
-                [
-                    Denial(
-                        code="dataset-changed",
-                        message=f"{key} is not what was approved: {', '.join(names[:5])} differ.",
-                    )
-                ]
-            )
+            what = f"{_difference(version.manifest, found)} differ." if found else unreadable
+            raise Refused([Denial(code="dataset-changed", message=f"{key} is not what was approved: {what}")])
         return version
 
     def withdraw(self, key: str, *, by: Principal) -> DatasetVersion:
@@ -165,3 +156,18 @@ class DatasetService:
 
     def _now(self) -> datetime:
         return self._house.ports.clock.now()
+
+
+def _look(version: DatasetVersion) -> tuple[Manifest | None, str]:
+    """What lies in the folder now; what cannot be read as a dataset any more is told in a sentence."""
+    try:
+        return manifest_of(Path(version.source)), ""
+    except Invalid as error:
+        return None, " ".join(error.fields.values())
+
+
+def _difference(approved: Manifest, found: Manifest) -> str:
+    before = {f.path: f.sha256 for f in approved.files}
+    after = {f.path: f.sha256 for f in found.files}
+    names = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
+    return ", ".join(names[:5])

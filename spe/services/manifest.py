@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spe.domain.dataset import Manifest, ManifestFile
@@ -18,7 +19,7 @@ MOST_FILES = 100_000
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises `Invalid` for links, devices, odd names, or no file at all."""
+    """The manifest of a folder. Raises `Invalid` for links, devices, odd names, what cannot be read, or no file."""
     try:
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except NotADirectoryError as error:
@@ -41,18 +42,30 @@ def _walk(directory: int, prefix: str) -> Iterator[ManifestFile]:
             raise Invalid({"folder": f"More than {MOST_FILES} entries in one folder; pack or split the dataset."})
         if not name.isprintable():
             raise Invalid({"folder": f"The name {path!r} has control characters; rename the file."})
-        mode = os.lstat(name, dir_fd=directory).st_mode
+        with _readable(path):
+            mode = os.lstat(name, dir_fd=directory).st_mode
         if stat.S_ISDIR(mode):
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            with _readable(path):
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             try:
                 yield from _walk(inner, path + "/")
             finally:
                 os.close(inner)
         elif stat.S_ISREG(mode):
-            yield _hash(directory, name, path)
+            with _readable(path):
+                found = _hash(directory, name, path)
+            yield found
         else:
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
             raise Invalid({"folder": f"{path} is {kind}; a dataset holds regular files only. Copy the file itself."})
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Invalid({"folder": f"{path} cannot be read: {error.strerror}. Mend its rights, then try again."}) from error
 
 
 def _hash(directory: int, name: str, path: str) -> ManifestFile:

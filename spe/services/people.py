@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from spe.domain import ids
+from spe.domain.audit import Actor
 from spe.domain.errors import Denial, Invalid, NotFound, Refused, Unauthenticated
 from spe.domain.ids import PermitId, PersonId
 from spe.domain.person import Acceptance, Credential, CredentialKind, Person
@@ -41,7 +42,9 @@ class PeopleService:
         """Make somebody known, or return the person who already has this issuer and subject."""
         demand(by, Permission.PEOPLE_MANAGE)
         held = frozenset(roles)
-        self._check(name, held)
+        self._check(name, organisation, held)
+        for role in held:
+            Actor(issuer=issuer, subject=subject, role=role)  # whom the log could not name could do nothing
         now = self._now()
         with self._house.ports.store.begin() as uow:
             known = uow.person_of(issuer, subject)
@@ -62,10 +65,12 @@ class PeopleService:
             )
             return person
 
-    def _check(self, name: str, roles: frozenset[Role]) -> None:
+    def _check(self, name: str, organisation: str, roles: frozenset[Role]) -> None:
         problems: dict[str, str] = {}
-        if not name.strip() or any(ord(ch) < 32 or ord(ch) == 127 for ch in name):
-            problems["name"] = "Give a name without control characters."
+        if not name.strip() or not name.isprintable():
+            problems["name"] = "Give a name of one line without control characters."
+        if not organisation.isprintable():
+            problems["organisation"] = "Give the organisation in one line without control characters."
         if not roles or Role.SYSTEM in roles:
             problems["roles"] = "Give at least one role of a person."
         for pair in self._house.policies().exclusive:

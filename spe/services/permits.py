@@ -36,6 +36,7 @@ from spe.services.transact import PERMITS, apply, demand, offers
 
 KIND = re.compile(r"[a-z][a-z0-9-]{1,39}")
 WIDE_ROLES = frozenset({Role.BOARD, Role.OPERATOR, Role.AUDITOR, Role.SYSTEM})
+NARROWING = frozenset({"suspend", "revoke", "decline"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,8 @@ class PermitService:
 
     def narrow(self, permit_id: PermitId, verb: str, *, reason: str, by: Principal) -> PermitView:
         """Suspend, revoke or decline: one member of the board, at once, with a reason."""
+        if verb not in NARROWING:
+            raise Refused([Denial(code="unknown-verb", message=f"“{verb}” does not take access away from a permit.")])
         now = self._now()
         with self._house.ports.store.begin() as uow:
             permit = uow.permits.get(permit_id)
@@ -175,7 +178,9 @@ class PermitService:
         """What would happen, one sentence each, before anybody presses the button."""
         demand(by, Permission.PERMIT_READ)
         with self._house.ports.store.read() as uow:
-            permit = uow.permits.get(permit_id)
+            permit = uow.permits.find(permit_id)
+            if permit is None or not self._may_see(permit, by):
+                raise NotFound("There is no such permit for you.")
             workspaces = uow.workspaces.select(permit=permit_id)
             sessions = [
                 s for w in workspaces for s in uow.sessions.select(workspace=w.id, state=("starting", "running"))

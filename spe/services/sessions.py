@@ -66,6 +66,17 @@ class SessionService:
         """End one's own session; fine when there is none."""
         self._end(workspace, by.person, "Stopped by its owner.", by=by)
 
+    def end_idle(self, workspace: WorkspaceId, *, by: Principal) -> int:
+        """End the sessions that nobody has used for the permit's idle time; returns how many."""
+        demand(by, Permission.WORKSPACE_RECONCILE)
+        with self._house.ports.store.read() as uow:
+            minutes = uow.permits.get(uow.workspaces.get(workspace).permit).terms.limits.idle_minutes
+        idle = self._house.ports.cluster.idle(workspace)
+        over = [person for person, seconds in idle.items() if seconds >= minutes * 60]
+        for person in over:
+            self._end(workspace, person, f"Ended after {minutes} minutes without use.", by=by)
+        return len(over)
+
     def mine(self, workspace: WorkspaceId, *, by: Principal) -> Session | None:
         """One's own session in the workspace, if there ever was one."""
         with self._house.ports.store.read() as uow:

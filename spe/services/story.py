@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from spe.domain.egress import EgressRequest, EgressState
-from spe.domain.errors import NotFound, Refused
+from spe.domain.errors import NotFound
 from spe.domain.ids import PermitId, RequestId
 from spe.domain.principal import Permission, Principal
 from spe.domain.review import Decision, Vote
@@ -108,20 +108,23 @@ class StoryService:
         with self._house.ports.store.read() as uow:
             return tuple(v for v in uow.votes.of(request_id) if v.round < request.round)
 
-    def views(self, request_id: RequestId, *, by: Principal) -> Mapping[str, tuple[str, ...]]:
-        """The names of the derived views by output path. The name of a view begins with the output's number."""
-        request = self._egress.view(request_id, by=by).request
-        names = self._view_names(request)
-        return {
-            output.path: tuple(n for n in names if n.partition(".")[0].partition("-")[0] == str(number))
-            for number, output in enumerate(request.outputs)
-        }
+    def views(self, request_id: RequestId, *, by: Principal) -> Mapping[str, str]:
+        """The name of the derived view of each output, by path, where there is one.
 
-    def _view_names(self, request: EgressRequest) -> tuple[str, ...]:
+        The checks number the outputs in the order of their report; `{number}.json` describes the view and
+        names the picture, where there is one.
+        """
+        found = self._egress.view(request_id, by=by)
+        known = self._view_names(found.request)
+        outputs = found.report.outputs if found.report else ()
+        named = {output.path: f"{number}.json" for number, output in enumerate(outputs)}
+        return {path: name for path, name in named.items() if name in known}
+
+    def _view_names(self, request: EgressRequest) -> frozenset[str]:
         if not request.views:
-            return ()
+            return frozenset()
         try:
             index: Mapping[str, str] = json.loads(load(self._house.ports.objects, request.views))
-        except (NotFound, Refused):
-            return ()
-        return tuple(sorted(index, key=lambda name: (len(name), name)))
+        except NotFound:
+            return frozenset()
+        return frozenset(index)

@@ -93,15 +93,25 @@ class Shield:
         meter = Meter(receive, most=self._most(scope))
         sent = Sent(scope, send, meter, self._views if on_views else self._portal)
         try:
+            problem = await self._serve(scope, meter, sent, on_views=on_views)
+            if problem is not None:
+                await _refuse(problem, scope, receive, sent)
+        finally:
+            _note(scope, sent.status, time.monotonic() - begun)
+
+    async def _serve(self, scope: Scope, meter: "Meter", sent: "Sent", *, on_views: bool) -> Exception | None:
+        """Let the application answer; what kept it from answering is handed back."""
+        try:
             self._admit(scope, on_views=on_views)
             meter.declared(Headers(scope=scope))
             await self._app(scope, meter, sent)
+        except ClientDisconnect:
+            return None  # nobody is left to be answered
         except Exception as error:
-            if sent.status or isinstance(error, ClientDisconnect):
+            if sent.status:
                 raise
-            await _refuse(error, scope, receive, sent)
-        finally:
-            _note(scope, sent.status, time.monotonic() - begun)
+            return meter.taken() or error
+        return None if sent.status else meter.taken()
 
     def _admit(self, scope: Scope, *, on_views: bool) -> None:
         if not self._public:
@@ -142,6 +152,11 @@ class Meter:
                 raise self._too_large()
         return message
 
+    def taken(self) -> TooLarge | None:
+        """The problem with the body, once."""
+        problem, self.problem = self.problem, None
+        return problem
+
     def _too_large(self) -> TooLarge:
         most = f"{self._most // 1024**2} MiB"
         self.problem = TooLarge({"body": f"At most {most} may be sent here; nothing was stored. Send less."})
@@ -159,11 +174,10 @@ class Sent:
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
-        """Send one message on. The framework tells a body that was cut off as a malformed one; we tell why."""
+        """Send one message on; what a handler says about a body that was cut off is not: `Shield` tells why."""
+        if self._meter.problem and not self.status:
+            return
         if message["type"] == "http.response.start":
-            if self._meter.problem and message["status"] < 500:
-                problem, self._meter.problem = self._meter.problem, None
-                raise problem
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in self._headers.items():

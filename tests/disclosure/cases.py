@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CASES = policies_folder() / "cases"
 KEY = b"a key that only these tests have"
 
 
+@cache
 def default_policy() -> DisclosurePolicy:
     return load_profile(policies_folder(), "default").policy
 
@@ -41,8 +43,9 @@ class Case:
         return f"{self.check} {self.expected}: {self.about}"
 
 
-def all_cases() -> list[Case]:
-    return [case for path in sorted(CASES.glob("*.yaml")) for case in _of_file(path)]
+@cache
+def all_cases() -> tuple[Case, ...]:
+    return tuple(case for path in sorted(CASES.glob("*.yaml")) for case in _of_file(path))
 
 
 def _of_file(path: Path) -> Iterator[Case]:
@@ -78,9 +81,10 @@ def build(folder: Path, files: Mapping[str, Any]) -> None:
 
 
 def _make(folder: Path, path: Path, content: Any) -> None:
+    if isinstance(content, str):
+        path.write_bytes(content.encode())
+        return
     match content:
-        case str():
-            path.write_bytes(content.encode())
         case {"base64": coded}:
             path.write_bytes(base64.b64decode(coded))
         case {"hex": coded}:
@@ -90,6 +94,12 @@ def _make(folder: Path, path: Path, content: Any) -> None:
         case {"each": count, "text": text}:
             for number in range(count):
                 Path(str(path).format(number)).write_text(text)
+        case _:
+            _make_special(folder, path, content)
+
+
+def _make_special(folder: Path, path: Path, content: Any) -> None:
+    match content:
         case {"link": target}:
             path.symlink_to(target)
         case {"hard": other}:

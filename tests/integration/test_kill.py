@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 
-from spe.cli.demo.desk import ApiRefusal, Desk
+from spe.cli.api import ApiRefusal, Desk
 from tests.support.instance import Instance, instance
 
 T = TypeVar("T")

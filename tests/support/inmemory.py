@@ -75,6 +75,7 @@ class MemoryCluster:
     there: dict[WorkspaceId, Observed] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     silent: bool = False
+    idle_seconds: dict[PersonId, float] = field(default_factory=dict)
     refuses: dict[StepKind, str] = field(default_factory=dict)
 
     def owned(self) -> tuple[WorkspaceId, ...]:
@@ -85,6 +86,10 @@ class MemoryCluster:
             raise Unavailable("cluster")
         seen = self.there.get(workspace, Observed(workspace=workspace))
         return replace(seen, sessions=frozenset(p for w, p in self.sandboxes.running if w == workspace))
+
+    def idle(self, workspace: WorkspaceId) -> Mapping[PersonId, float]:
+        running = self.observe(workspace).sessions
+        return {person: self.idle_seconds.get(person, 0.0) for person in running}
 
     def apply(self, step: Step) -> None:
         seen = self.observe(step.workspace)

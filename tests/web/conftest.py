@@ -23,7 +23,3 @@ def front(ground: Ground) -> Front:
 def shared_front(tmp_path_factory) -> Iterator[Front]:
     with world(tmp_path_factory.mktemp("world")) as made:
         yield Front(made)
-
-from importlib.util import find_spec  # noqa: E402
-from spe.web import ui  # noqa: E402
-ui.SUBJECTS = tuple(s for s in ui.SUBJECTS if find_spec("spe.web.ui."+s))

@@ -7,6 +7,7 @@ indices have no gaps and the tree never forks. Columns beside the bytes only ser
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,9 +60,14 @@ checkpoints = sa.Table(
 _LAST = sa.select(sa.func.max(audit_entries.c.idx))
 _ADD_ENTRY = sa.insert(audit_entries)
 _ADD_NODES = sa.insert(audit_nodes)
-_NODES = sa.select(audit_nodes).where(
-    sa.tuple_(audit_nodes.c.level, audit_nodes.c.idx).in_(sa.bindparam("places", expanding=True))
-)
+_NODE = ("level", "idx")
+
+
+@cache
+def _nodes(count: int) -> sa.Select[Any]:
+    """So many nodes by place; spelled out, since SQLite reads a whole table to compare with a list of pairs."""
+    places = (sa.and_(*(audit_nodes.c[name] == sa.bindparam(f"{name}_{n}") for name in _NODE)) for n in range(count))
+    return sa.select(audit_nodes).where(sa.or_(*places))
 
 
 class SqlAuditLog:
@@ -173,7 +179,10 @@ class SqlAuditLog:
         Frontier.load(size, _noting(places))
         if not places:
             return Frontier()
-        rows: Iterable[Any] = self._t.run(_NODES, {"places": places}, about=about)
+        values = {
+            f"{name}_{n}": value for n, place in enumerate(places) for name, value in zip(_NODE, place, strict=True)
+        }
+        rows: Iterable[Any] = self._t.run(_nodes(len(places)), values, about=about)
         found = {(row.level, row.idx): bytes(row.hash) for row in rows}
         if len(found) < len(places):
             raise self._t.fail(Corrupt("Nodes of the audit log are missing."))

@@ -6,6 +6,7 @@ first step that fails.
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -36,6 +37,8 @@ def main(words: list[str]) -> int:
             facts["people"] = [asdict(player) for player in links.values()]
             _print_links(settings, facts)
         write_private(known, json.dumps(facts, indent=2) + "\n")
+    if status == 0 and not whole:
+        signal.pause()  # the end of this process is the end of everything
     return status
 
 

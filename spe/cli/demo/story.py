@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from spe.cli.api import ApiRefusal, Desk
 from spe.cli.demo import data, notebook
 from spe.cli.demo.browser import Browser, Notebook, Refusal
 from spe.cli.demo.cast import Player
-from spe.cli.demo.desk import ApiRefusal, Desk
 
 SECRET_NAME = "registry-password"
 SECRET_VALUE = "demonstration-only-value"
@@ -107,6 +107,7 @@ async def datasets(tale: Tale) -> str:
                     "profile_file": str(profile),
                 },
             )
+        known[title] = operator.get(f"/datasets/{known[title]['key']}")
         tale.datasets.append(known[title])
         operator.post(f"/datasets/{known[title]['key']}:verify")
     files = sum(len(d["files"]) for d in tale.datasets)

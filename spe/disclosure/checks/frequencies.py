@@ -144,8 +144,14 @@ def _counting_cells(table: Table) -> Iterator[tuple[int, Column]]:
         return
     others = [column for column in table.columns[1:] if not column.is_count and not names_percent(column.words)]
     for row, cell in enumerate(label.cells):
-        if names_count(words(cell)):
+        if names_count(words(cell)) and not any(_fraction(column.cells[row]) for column in others):
             yield from ((row, column) for column in others)
+
+
+def _fraction(cell: str) -> bool:
+    """A decimal: no row of counts holds one."""
+    value = number(cell)
+    return value is not None and not value.is_integer()
 
 
 def _percent_cells(table: Table) -> Iterator[tuple[int, Column]]:

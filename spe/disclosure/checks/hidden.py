@@ -1,5 +1,6 @@
 """Content that a person does not see: metadata, notebook results, coded runs, unseen characters. Section 1.3."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -102,15 +103,8 @@ def unseen_characters(layer: Layer, p: Unseen) -> Iterator[Hit]:
         yield Hit(text=text, place=place, severity=p.look_alikes)
 
 
-def _by_line(layer: Layer, positions: Iterable[int]) -> Iterator[tuple[Place, int]]:
-    counts: dict[Place, int] = {}
-    line, seen = 1, 0
-    for position in positions:
-        line += layer.text.count("\n", seen, position)
-        seen = position
-        place = Place(line=line) if layer.origin is None else layer.place(position)
-        counts[place] = counts.get(place, 0) + 1
-    yield from counts.items()
+def _by_line(layer: Layer, positions: Iterable[int]) -> Iterable[tuple[Place, int]]:
+    return Counter(map(layer.place, positions)).items()
 
 
 def _times(count: int, what: str) -> str:

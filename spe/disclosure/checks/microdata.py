@@ -21,6 +21,7 @@ from spe.domain.verdict import Place, Severity
 _WORD: Final = re.compile(r"[^\s,;|\"'<>()\[\]{}=:@]{3,}")
 MAX_REPEATS: Final = 24
 SAMPLE: Final = 2000
+ENOUGH: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def _known_words(layer: Layer, profiles: list[Profile]) -> Iterator[Hit]:
         for token in filter(profile.worth_asking, tokens):
             if len(token) <= 400 and profile.knows(token):
                 found[layer.place(layer.text.find(token)).line or 1] += 1
-                if len(found) > 60:
+                if found.total() >= ENOUGH:
                     break
     for line, count in sorted(found.items()):
         what = "an identifier" if count == 1 else f"{count} identifiers"

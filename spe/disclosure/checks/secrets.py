@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from spe.disclosure.content import Hit, Layer, Profiled
@@ -11,6 +12,7 @@ from spe.disclosure.parameters import Nothing, Stricter, parameter
 from spe.disclosure.persons import persons_in
 from spe.disclosure.registry import check
 
+ENOUGH: Final = 50
 _WORD: Final = re.compile(r"[^\s,;|\"'<>()\[\]{}=]{3,}")
 
 
@@ -62,8 +64,8 @@ def canary(output: Profiled, _: Nothing) -> Iterator[Hit]:
     if not planted:
         return
     for layer in output.opened.layers:
-        for word in dict.fromkeys(_WORD.findall(layer.text)):
-            if any(profile.knows_canary(word) for profile in planted):
-                yield Hit(
-                    text=f"a value planted in the dataset{layer.suffix}", place=layer.place(layer.text.find(word))
-                )
+        words = dict.fromkeys(_WORD.findall(layer.text))
+        known = (word for word in words if any(profile.knows_canary(word) for profile in planted))
+        for word in islice(known, ENOUGH):
+            text = f"a value planted in the dataset{layer.suffix}"
+            yield Hit(text=text, place=layer.place(layer.text.find(word)))

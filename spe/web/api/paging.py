@@ -1,7 +1,7 @@
 """Lists in pages: `page_size`, an opaque `page_token`, and `next_page_token` until the end."""
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def wanted(
 ) -> Wanted:
     """The page that a request asks for. Raises `Invalid` for a token that was not given out here."""
     try:
-        after = urlsafe_b64decode(page_token.encode()).decode() if page_token else ""
+        after = b64decode(page_token.encode(), altchars=b"-_", validate=True).decode() if page_token else ""
     except (Error, UnicodeDecodeError, ValueError):
         after = "?"
     if after and not _AFTER.fullmatch(after):

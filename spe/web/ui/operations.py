@@ -71,12 +71,12 @@ def move(request: Request, workspace: WorkspaceId, verb: str, app: Services, me:
     return done(request, f"/operations/workspaces/{workspace}", "workspace-moved")
 
 
-def wanted(app: App, view: WorkspaceView) -> WorkspaceState:
-    """The state that permit and operator ask for."""
+def wanted(app: App, view: WorkspaceView) -> str:
+    """What permit and operator ask of the workspace, in words."""
     if view.permit.state in ENDED:
-        return WorkspaceState.CLOSED
+        return "Gone"
     held = view.workspace.state is WorkspaceState.STOPPED or not view.permit.in_force(app.house.ports.clock.now())
-    return WorkspaceState.STOPPED if held else WorkspaceState.READY
+    return "Kept, closed to everybody" if held else "Open to its researchers"
 
 
 def _observed(app: App, workspace: WorkspaceId, me: Principal) -> tuple[Observed | None, str]:

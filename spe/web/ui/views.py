@@ -1,9 +1,7 @@
-"""The derived views of a request as frames: addresses on the other origin, in order of the outputs.
+"""The derived views of a request as frames: a short-lived address on the other origin for each output.
 
 Never the bytes of an output: only what the checks rendered from them, each look an audit entry.
 """
-
-from dataclasses import dataclass
 
 from spe.domain.egress import EgressRequest
 from spe.domain.principal import Principal
@@ -13,18 +11,7 @@ from spe.web.settings import WebSettings
 from spe.web.views import view_url
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One view: its name in the request and its short-lived address."""
-
-    name: str
-    address: str
-
-
-def frames(app: App, web: WebSettings, request: EgressRequest, me: Principal) -> dict[str, tuple[Frame, ...]]:
-    """The frames by output path; an output without a view has none."""
+def frames(app: App, web: WebSettings, request: EgressRequest, me: Principal) -> dict[str, str]:
+    """The address of the view by output path; an output without a view has none."""
     names = StoryService(app.house, app.egress).views(request.id, by=me)
-    return {
-        path: tuple(Frame(name=name, address=view_url(app, web, request.id, name, me)) for name in found)
-        for path, found in names.items()
-    }
+    return {path: view_url(app, web, request.id, name, me) for path, name in names.items()}

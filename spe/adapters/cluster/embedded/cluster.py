@@ -105,6 +105,14 @@ class EmbeddedCluster:
             sessions=frozenset(PersonId(p) for p in (box["name"].partition("/")[2] for box in boxes) if is_id(p)),
         )
 
+    def idle(self, workspace: WorkspaceId) -> Mapping[PersonId, float]:
+        """Seconds since each session was last in use, as the gate saw it. Raises `Unavailable`."""
+        running = self.observe(workspace).sessions
+        if not running:
+            return {}
+        found = GateControl(self._layout.gate(workspace)).idle_seconds()
+        return {PersonId(person): seconds for person, seconds in found.items() if person in running}
+
     def _exposed(self, workspace: str, boxes: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
         """What the record exposes, and what a running sandbox still shows against the record."""
         data = self._records.exposures(workspace)

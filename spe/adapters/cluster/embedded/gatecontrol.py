@@ -45,6 +45,12 @@ class GateControl:
         line = "".join(c if c.isprintable() else " " for c in reason)[:_LONGEST_REASON]
         self._call("POST", "/cut", {"person": person, "reason": line})
 
+    def idle_seconds(self) -> dict[str, float]:
+        """Seconds since each person's notebook was last in use."""
+        found = self._call("GET", "/status", {}).get("sessions")
+        rows = found if isinstance(found, list) else []
+        return {str(row["person"]): float(row["idle_seconds"]) for row in rows if isinstance(row, dict)}
+
     def _call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         connection = _OverSocket(self._path, self._seconds)
         try:

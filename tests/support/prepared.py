@@ -1,0 +1,107 @@
+"""Copies of a prepared world, worlds over other adapters, and restarts: so that tests need not build everything anew.
+
+A copy has a database, objects and keys of its own; the dataset that it begins with lies in the template and is only
+read. Tests that change data register a dataset of their own.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spe.adapters.objects.local import LocalObjects
+from spe.adapters.secrets import ed25519
+from spe.adapters.secrets.local import LocalSecrets
+from spe.adapters.sql.store import SqlStore
+from spe.services.app import App
+from spe.services.context import House
+from tests.support.ground import CLIENT, Ground, world
+from tests.support.inmemory import (
+    MemoryChecker,
+    MemoryCluster,
+    MemoryHub,
+    MemoryNotifier,
+    MemoryOutputs,
+    MemorySandboxes,
+)
+
+
+class Template:
+    """One world made once, of which each test gets a copy."""
+
+    def __init__(self, folder: Path) -> None:
+        with world(folder) as ground:
+            self._ground = ground
+
+    @contextmanager
+    def copy(self, folder: Path) -> Iterator[Ground]:
+        """A world as it was made, in a folder of its own that must not exist yet."""
+        made = self._ground
+        folder.mkdir(parents=True)
+        for name in ("spe.db", "secrets.sealed", "seal.key"):
+            shutil.copy2(made.folder / name, folder / name)
+        shutil.copytree(made.folder / "objects", folder / "objects")
+        sandboxes = MemorySandboxes()
+        ground = replace(
+            made,
+            folder=folder,
+            clock=copy(made.clock),
+            cluster=MemoryCluster(sandboxes=sandboxes, there=dict(made.cluster.there)),
+            sandboxes=sandboxes,
+            hub=MemoryHub(),
+            outputs=MemoryOutputs(),
+            checker=MemoryChecker(),
+            notifier=MemoryNotifier(),
+            policies=made.policies[:1],
+        )
+        restart(ground, close=False)
+        try:
+            yield ground
+        finally:
+            store_of(ground).close()
+
+
+def store_of(ground: Ground) -> SqlStore:
+    """The database as the adapter that it is."""
+    store = ground.app.house.ports.store
+    assert isinstance(store, SqlStore)
+    return store
+
+
+def restart(ground: Ground, *, close: bool = True) -> None:
+    """The process ends and another one begins over the same folder; the world outside goes on."""
+    if close:
+        store_of(ground).close()
+    bound = over(
+        ground,
+        store=SqlStore(f"sqlite:///{ground.folder / 'spe.db'}"),
+        objects=LocalObjects(ground.folder / "objects"),
+        secrets=LocalSecrets(ground.folder / "secrets.sealed", ground.folder / "seal.key", now=ground.clock.now),
+        cluster=ground.cluster,
+        sandboxes=ground.sandboxes,
+        outputs=ground.outputs,
+        hub=ground.hub,
+        checker=ground.checker,
+        notifier=ground.notifier,
+        clock=ground.clock,
+    )
+    ground.app = bound
+    ground.hub.app = bound
+
+
+def over(ground: Ground, **ports: Any) -> App:
+    """The use cases bound to the same house with some of its ports exchanged."""
+    house = House(
+        ports=replace(ground.app.house.ports, **ports),
+        policies=lambda: ground.policies[-1],
+        origin=ground.app.house.origin,
+    )
+    return rebound(house)
+
+
+def rebound(house: House) -> App:
+    """The use cases bound to a house, as the loops bind them over a fenced store."""
+    return App.over(house, client=CLIENT, verify=ed25519.verify)
