@@ -179,6 +179,10 @@ def hub_settings(settings: Settings) -> HubSettings:
     )
 
 
-def holder() -> str:
-    """The name under which this process leads."""
-    return f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+def holder(settings: Settings) -> str:
+    """The name under which the portal leads.
+
+    On one host the supervisor keeps exactly one portal for a home, and a new one starts only when the old
+    one is gone; so the name is the home's, and a restarted portal goes on at once.
+    """
+    return f"{os.uname().nodename}:{settings.home.resolve()}"

@@ -1,8 +1,8 @@
 """What a notebook may ask of the environment, through its gate: submit outputs, borrow a secret, read the permit.
 
-    import spe.notebook as spe
-    spe.submit("/workspace/outputs/tables", purpose="Baseline characteristics for the report")
-    password = spe.secret("registry-password")
+    import spe.notebook
+    spe.notebook.submit("outputs/tables", purpose="Baseline characteristics for the report")
+    password = spe.notebook.secret("registry-password")
 
 Standard library only, so that it is quick and works in every kernel. The gate knows who asks.
 """
@@ -11,29 +11,45 @@ import http.client
 import json
 import os
 import socket
+import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 CHUNK = 256 * 1024
 DECLARATION = "egress.yaml"
+LEFT_OUT = ".ipynb_checkpoints"
 UNDER_WAY = frozenset({"submitted", "checking"})
+DOOR_SECONDS = 300.0
+Tell = Callable[[str], None]
 
 
 class Refused(Exception):
-    """The environment said no; `sentences` say why, `status` is the HTTP status (0: no answer)."""
+    """The environment said no; `sentences` say why and what to do, `status` is the HTTP status (0: no answer)."""
 
-    def __init__(self, status: int, sentences: Iterable[str]) -> None:
+    def __init__(self, status: int, sentences: Iterable[str], problem: Mapping[str, Any] | None = None) -> None:
         self.status = status
         self.sentences = tuple(sentences)
+        self.problem = dict(problem or {})
         super().__init__(" ".join(self.sentences))
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file of the folder: its path in the request, and where it lies."""
+
+    name: str
+    path: Path
+    size: int
 
 
 class _Door(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("workspace", timeout=120)
+        super().__init__("workspace", timeout=DOOR_SECONDS)
         self._path = path
 
     def connect(self) -> None:
@@ -48,32 +64,11 @@ def inside() -> bool:
     return bool(os.environ.get("SPE_DOOR"))
 
 
-def call(method: str, path: str, body: Mapping[str, Any] | Iterable[bytes] | None = None) -> Any:
+def call(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """One call of the workspace API. Raises `Refused` with sentences that say what to do."""
-    door = os.environ.get("SPE_DOOR", "")
-    if not door:
-        raise Refused(0, ["This works inside a workspace only; there SPE_DOOR names the gate."])
-    connection = _Door(door)
-    headers = {"Accept": "application/json"}
-    data: Any = None
-    if isinstance(body, Mapping):
-        data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-    elif body is not None:
-        data, headers["Content-Type"] = body, "application/octet-stream"
-    try:
-        connection.request(
-            method, f"/workspace{path}", data, headers, encode_chunked=not isinstance(data, bytes | None)
-        )
-        answer = connection.getresponse()
-        text = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise Refused(0, [f"The gate does not answer ({error}). Save your work and try again in a moment."]) from error
-    finally:
-        connection.close()
-    document = _decoded(text)
-    if answer.status >= http.client.BAD_REQUEST:
-        raise Refused(answer.status, _sentences(document, answer.status))
-    return document
+    if body is None:
+        return _ask(method, path, None, {})
+    return _ask(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 def permit() -> dict[str, Any]:
@@ -99,53 +94,149 @@ def request(request_id: str) -> dict[str, Any]:
     return found
 
 
+def withdraw(request_id: str) -> dict[str, Any]:
+    """Take a request back before it is reviewed."""
+    found: dict[str, Any] = call("POST", f"/egress/{quote(request_id, safe='')}:withdraw")
+    return found
+
+
 def submit(
     folder: str | Path,
     *,
     purpose: str = "",
     outputs: Iterable[Mapping[str, Any]] = (),
-    wait_seconds: float = 120.0,
+    wait_seconds: float = 300.0,
+    tell: Tell | None = None,
 ) -> dict[str, Any]:
     """Freeze every file of a folder in a new egress request and hand it to the checks.
 
     Purpose and outputs come from `egress.yaml` in the folder where they are not given. Returns the
-    request; with `wait_seconds` it waits for the checks. The draft stays when something is refused.
+    request; with `wait_seconds` it waits for the checks. Where something is refused on the way the draft
+    is withdrawn, so nothing half-made waits. `tell` hears how it goes.
     """
-    root = Path(folder)
-    files = tuple(files_of(root))
+    say = tell or _unheard
+    root = folder_of(folder)
+    files = files_of(root)
     declared = _declaration(root)
-    told = [dict(o) for o in outputs] or declared.get("outputs", [])
-    made = call("POST", "/egress", {"purpose": purpose or declared.get("purpose", ""), "outputs": told})
-    address = f"/egress/{made['id']}"
-    for path in files:
-        call("PUT", f"{address}/files/{quote(str(path.relative_to(root)))}", _chunks(path))
-    call("POST", f"{address}:describe", {"purpose": purpose or declared.get("purpose", ""), "outputs": told})
-    found: dict[str, Any] = call("POST", f"{address}:submit", {})
-    deadline = time.monotonic() + wait_seconds
-    while found["state"] in UNDER_WAY and time.monotonic() < deadline:
-        time.sleep(0.2)
-        found = request(made["id"])
+    words = {
+        "purpose": purpose or declared.get("purpose") or "",
+        "outputs": [dict(o) for o in outputs] or declared.get("outputs") or [],
+    }
+    _fits(files, words["purpose"])
+    address = f"/egress/{call('POST', '/egress', words)['id']}"
+    try:
+        for number, file in enumerate(files, 1):
+            say(f"{number} of {len(files)}: {file.name} ({file.size} bytes)")
+            _upload(f"{address}/files/{quote(file.name)}", file)
+        call("POST", f"{address}:describe", words)
+        found: dict[str, Any] = call("POST", f"{address}:submit")
+    except BaseException:
+        with suppress(Refused):
+            call("POST", f"{address}:withdraw")
+        raise
+    say("The files are frozen; the checks run.")
+    return follow(found, seconds=wait_seconds)
+
+
+def _unheard(sentence: str) -> None:
+    del sentence
+
+
+def follow(found: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+    """The request once the checks are done, or as it stands after so many seconds."""
+    deadline = time.monotonic() + seconds
+    latest, pause = dict(found), 0.1
+    while latest["state"] in UNDER_WAY and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.3)
+        latest = request(latest["id"])
+    return latest
+
+
+def folder_of(folder: str | Path) -> Path:
+    """The folder as named from here, else below the outputs folder of the workspace. Raises `Refused`."""
+    named = Path(folder)
+    home = Path(os.environ.get("SPE_OUTPUTS_DIR", "/workspace/outputs"))
+    for place in (named, home / named, home.parent / named):
+        if place.is_dir():
+            return place
+    raise Refused(0, [f"{folder} is not a folder; name the folder that holds the outputs."])
+
+
+def files_of(root: Path) -> tuple[Found, ...]:
+    """Regular files below the folder, sorted, the declaration left out. Raises `Refused` for anything odd."""
+    found = tuple(sorted(_walk(root, ""), key=lambda file: file.name))
+    if not found:
+        raise Refused(0, [f"{root} holds no files; save the outputs there first."])
     return found
 
 
-def files_of(root: Path) -> Iterator[Path]:
-    """Regular files below the folder, sorted, the declaration left out. Raises `Refused` for anything odd."""
-    if not root.is_dir():
-        raise Refused(0, [f"{root} is not a folder; name the folder that holds the outputs."])
-    found = sorted(root.rglob("*"))
-    odd = [p for p in found if p.is_symlink() or not (p.is_file() or p.is_dir())]
-    if odd:
-        raise Refused(0, [f"{odd[0]} is a link or a special file; copy the file itself into the folder."])
-    files = [p for p in found if p.is_file() and p != root / DECLARATION]
-    if not files:
-        raise Refused(0, [f"{root} holds no files; save the outputs there first."])
-    yield from files
+def _walk(folder: Path, prefix: str) -> Iterator[Found]:
+    for entry in os.scandir(folder):
+        name = prefix + entry.name
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            if entry.name != LEFT_OUT:
+                yield from _walk(Path(entry.path), f"{name}/")
+        elif not stat.S_ISREG(mode):
+            raise Refused(0, [f"{name} is a link or a special file; copy the file itself into the folder."])
+        elif name != DECLARATION:
+            yield Found(name, Path(entry.path), entry.stat(follow_symlinks=False).st_size)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+def _fits(files: tuple[Found, ...], purpose: object) -> None:
+    """Say at once what the environment would say after a long upload."""
+    if not isinstance(purpose, str) or not purpose.strip():
+        raise Refused(0, [f"Say in one sentence what the outputs are for: purpose=…, or `purpose:` in {DECLARATION}."])
+    rules = call("GET", "/policy")
+    if len(files) > rules["most_files"]:
+        raise Refused(0, [f"There are {len(files)} files; one request carries {rules['most_files']}. Split it."])
+    for file in files:
+        if file.size > rules["largest_file"]:
+            most = rules["largest_file"] // 1024**2
+            raise Refused(0, [f"{file.name} is larger than {most} MiB, the most one file may be. Make it smaller."])
+
+
+def _upload(path: str, file: Found) -> None:
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as opened:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise Refused(0, [f"{file.name} is not a regular file any more; submit the folder again."])
+        kind = {"Content-Type": "application/octet-stream", "Content-Length": str(facts.st_size)}
+        _ask("PUT", path, _pieces(opened, facts.st_size, file.name), kind)
+
+
+def _pieces(opened: BinaryIO, size: int, name: str) -> Iterator[bytes]:
+    left = size
+    while left:
+        piece = opened.read(min(CHUNK, left))
+        if not piece:
+            raise Refused(0, [f"{name} became shorter while it was read; submit the folder again."])
+        left -= len(piece)
+        yield piece
+
+
+def _ask(method: str, path: str, data: bytes | Iterator[bytes] | None, headers: Mapping[str, str]) -> Any:
+    door = os.environ.get("SPE_DOOR", "")
+    if not door:
+        raise Refused(0, ["This works inside a workspace only; there SPE_DOOR names the gate."])
+    connection = _Door(door)
+    try:
+        # A refusal may come before everything was sent; then the answer is there to be read all the same.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, f"/workspace{path}", data, {"Accept": "application/json", **headers})
+        answer = connection.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Refused(0, [f"The gate does not answer ({error}). Save your work and try again in a moment."]) from error
+    finally:
+        connection.close()
+    document = _decoded(text)
+    if answer.status >= http.client.BAD_REQUEST:
+        problem = document if isinstance(document, dict) else {}
+        raise Refused(answer.status, _sentences(problem, answer.status), problem)
+    return document
 
 
 def _declaration(root: Path) -> dict[str, Any]:
@@ -160,6 +251,10 @@ def _declaration(root: Path) -> dict[str, Any]:
         raise Refused(0, [f"{path} is not YAML: {error}"]) from error
     if not isinstance(found, dict) or set(found) - {"purpose", "outputs"}:
         raise Refused(0, [f"{path} has two keys, `purpose` and `outputs`; see the guide's page on egress."])
+    if not isinstance(found.get("outputs") or [], list) or not all(
+        isinstance(o, dict) for o in found.get("outputs") or []
+    ):
+        raise Refused(0, [f"{path}: `outputs` is a list with `path`, `title`, `kind` … for each file."])
     return found
 
 
@@ -170,10 +265,9 @@ def _decoded(text: bytes) -> Any:
         return None
 
 
-def _sentences(document: Any, status: int) -> list[str]:
-    if isinstance(document, dict):
-        denials = [str(d.get("message", "")) for d in document.get("denials") or [] if isinstance(d, dict)]
-        said = denials or [str(document.get("detail") or document.get("title") or document.get("error") or "")]
-        if any(said):
-            return [*said, *([str(document["remedy"])] if document.get("remedy") else [])]
-    return [f"The gate answered {status}."]
+def _sentences(problem: Mapping[str, Any], status: int) -> list[str]:
+    denials = [str(d.get("message", "")) for d in problem.get("denials") or [] if isinstance(d, dict)]
+    said = denials or [str(problem.get("detail") or problem.get("message") or problem.get("title") or "")]
+    if not any(said):
+        return [f"The gate answered {status}."]
+    return [*said, *([str(problem["remedy"])] if problem.get("remedy") else [])]

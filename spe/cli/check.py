@@ -84,7 +84,7 @@ def show(report: Report, console: Console) -> None:
         console.print(
             _headline("The request as a whole", Verdict.worst(one.severity.verdict for one in report.findings))
         )
-        console.print(_table(report.findings))
+        console.print(_table(report.findings, with_path=True))
     for sentence in _remedies(report):
         console.print(Text(f"→ {sentence}"))
     console.print(Text(f"\nVerdict: {report.verdict}", style=_STYLES[report.verdict]))
@@ -127,14 +127,14 @@ def _headline(name: str, verdict: Verdict) -> Text:
     return Text.assemble((visible(name), "bold"), "  ", (verdict.value, _STYLES[verdict]))
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def _table(findings: Sequence[Finding], *, with_path: bool = False) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
     for finding in findings:
-        where = f"{visible(finding.path)}: " if finding.path and finding.path not in finding.message else ""
+        where = f"{visible(finding.path)}: " if with_path and finding.path else ""
         table.add_row(
             Text(finding.severity.value, style=_STYLES[finding.severity]),
             Text(finding.check),
-            Text(where + visible(finding.message)) if finding.check else "",
+            Text(where + visible(finding.message)),
         )
     return table
 

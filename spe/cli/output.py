@@ -1,15 +1,22 @@
-"""How commands answer: a table on a terminal, stable JSON in a pipe, or as `-o` says."""
+"""How commands answer: a table on a terminal, stable JSON in a pipe, or as `-o` says.
+
+What a server sent is text, never markup or control sequences for the terminal.
+"""
 
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from spe.domain.errors import Invalid
 
 
 class Form(StrEnum):
@@ -21,7 +28,9 @@ class Form(StrEnum):
     YAML = "yaml"
 
 
-Output = Annotated[Form, typer.Option("-o", "--output", help="How the answer is written.")]
+Output = Annotated[
+    Form, typer.Option("-o", "--output", help="How the answer is written; auto: table on a terminal, else JSON.")
+]
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], form: Form) -> None:
@@ -32,7 +41,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], form: Form) 
     names = list(columns)
     table = Table(*(name.replace("_", " ") for name in names))
     for row in found:
-        table.add_row(*(_cell(row.get(name)) for name in names))
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
     Console().print(table)
 
 
@@ -42,22 +51,52 @@ def show_one(thing: Mapping[str, Any], columns: Iterable[str], form: Form) -> No
         return
     table = Table(show_header=False)
     for name in columns:
-        table.add_row(name.replace("_", " "), _cell(thing.get(name)))
+        table.add_row(name.replace("_", " "), Text(_cell(thing.get(name))))
     Console().print(table)
 
 
+def on_terminal(form: Form) -> bool:
+    """Whether the answer is for people."""
+    return form is Form.TABLE or (form is Form.AUTO and sys.stdout.isatty())
+
+
+def plain(text: str) -> str:
+    """Text for a terminal: what cannot be printed, or would turn the line around, is escaped."""
+    return "".join(ch if ch.isprintable() or ch == "\n" else ch.encode("unicode_escape").decode() for ch in text)
+
+
+def note(*sentences: str) -> None:
+    """Progress and what to do next, on standard error."""
+    for sentence in sentences:
+        print(plain(sentence), file=sys.stderr)
+
+
+def document(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML (or JSON) file. Raises `Invalid`."""
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Invalid({str(file): f"This file cannot be read: {error.strerror}."}) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Invalid({str(file): f"This is not YAML: {error}"}) from error
+    if not isinstance(found, dict):
+        raise Invalid({str(file): "Expected keys and values."})
+    return found
+
+
 def _told(value: Any, form: Form) -> bool:
-    chosen = form if form is not Form.AUTO else (Form.TABLE if sys.stdout.isatty() else Form.JSON)
-    if chosen is Form.JSON:
-        typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
-    elif chosen is Form.YAML:
+    if on_terminal(form):
+        return False
+    if form is Form.YAML:
         typer.echo(yaml.safe_dump(value, sort_keys=True, allow_unicode=True), nl=False)
-    return chosen is not Form.TABLE
+    else:
+        typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+    return True
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_cell(one) for one in value)
+        return "\n".join(_cell(one) for one in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_cell(one)}" for key, one in value.items())
-    return "" if value is None else str(value)
+    return "" if value is None else plain(str(value))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spe import notebook
-from spe.cli.api import api
+from spe.cli.api import api, inside
 
 app = typer.Typer(no_args_is_help=True, help="Secrets: store, list, get inside a notebook.")
 
@@ -14,18 +14,14 @@ app = typer.Typer(no_args_is_help=True, help="Secrets: store, list, get inside a
 @app.command()
 def get(name: Annotated[str, typer.Argument(help="A name that the permit lists.")]) -> None:
     """Print a secret's value, inside a notebook. Exit status 4 when the permit does not list it."""
-    try:
-        typer.echo(notebook.secret(name))
-    except notebook.Refused as refusal:
-        print(*refusal.sentences, sep="\n", file=sys.stderr)
-        raise typer.Exit(4 if refusal.status else 6) from refusal
+    typer.echo(inside(lambda: notebook.secret(name)))
 
 
 @app.command("list")
 def names() -> None:
     """Names that permits may list."""
-    for name in api().get("/secrets")["items"]:
-        typer.echo(name if isinstance(name, str) else name["name"])
+    for name in api().get("/secrets")["names"]:
+        typer.echo(name)
 
 
 @app.command()

@@ -35,7 +35,7 @@ async def _serve(settings: Settings) -> None:
     migrations.upgrade(settings.database)
     app = bootstrap.build(settings)
     web = bootstrap.web_settings(settings)
-    loops = Loops(app, rebind=lambda house: bootstrap.bind(settings, house), holder=bootstrap.holder())
+    loops = Loops(app, rebind=lambda house: bootstrap.bind(settings, house), holder=bootstrap.holder(settings))
     public = _server(create_public(app, web))
     internal = _server(create_internal(app, web))
     listening = (

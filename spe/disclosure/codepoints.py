@@ -16,6 +16,7 @@ _HIDDEN_CATEGORIES: Final = frozenset({"Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 _SUSPECT: Final = re.compile(f"[^\x00-\x7f\u00a0-\u00ac\u00ae-\u02ff]|[{_FILLERS}{_SELECTORS}]|\u00ad")
 _EXTRA: Final = re.compile(f"[{_FILLERS}{_SELECTORS}\u034f]")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+_PRINTABLE: Final = bytes([9, 10, *range(32, 127)])
 _SPACES: Final = re.compile(r"[^\S \t\r\n]")
 
 # Letters of other scripts that look like a Latin one: enough to spell most words with.
@@ -24,6 +25,8 @@ _LOOK_ALIKES: Final = frozenset("аеорсухіјѕԁһӏԛԝАВЕКМНОР�
 
 def controls(text: str) -> list[int]:
     """Positions of control characters other than tab and line ends; a lone carriage return is one."""
+    if text.isascii() and "\r" not in text and not text.encode("ascii").translate(None, _PRINTABLE):
+        return []
     return [match.start() for match in _CONTROL.finditer(text)]
 
 

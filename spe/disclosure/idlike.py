@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from spe.disclosure.columns import MISSING, Column
+from spe.disclosure.columns import MISSING, Column, Form
 from spe.disclosure.profile import plain, shape
 from spe.disclosure.vocabulary import ID_WORDS, NOT_PEOPLE_WORDS, PERSON_IDS, PERSON_WORDS
 
@@ -67,6 +67,8 @@ def names_person_id(header: str) -> bool:
 
 def holds_ids(column: Column, *, rows: int, fewest: int) -> bool:
     """Whether the cells are unique and of one fixed form, as identifiers are."""
+    if column.form is Form.DECIMAL or len(column.distinct) < fewest or len(column.distinct) * 3 < rows:
+        return False
     present = [cell for cell in column.cells if cell not in MISSING]
     if len(present) < fewest or len(set(present)) * 100 < len(present) * 95 or len(present) * 2 < rows:
         return False

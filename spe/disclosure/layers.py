@@ -26,9 +26,13 @@ def long_runs(text: str, length: int) -> Iterator[int]:
     """Positions of coded runs of at least `length` characters, also when wrapped over lines."""
     if "begin" in text and (match := _UUENCODED.search(text)):
         yield match.start()
-    yield from _single_runs(text, length)
-    yield from _wrapped_runs(text, length)
-    yield from _dense_runs(text, length)
+    words = text.split()
+    longest = max(map(len, words), default=0)
+    if longest >= length:
+        yield from _single_runs(text, length)
+        yield from _dense_runs(text, words, length)
+    if longest >= _SHORTEST_LINE:
+        yield from _wrapped_runs(text, length)
 
 
 def decoded_layers(text: str) -> Iterator[Layer]:
@@ -53,9 +57,8 @@ def _has_coded_word(text: str) -> bool:
 
 def _single_runs(text: str, length: int) -> Iterator[int]:
     raw = text.encode("ascii", "replace").translate(_TO_BLANKS)
-    pieces = raw.split()
     position = 0
-    for word in pieces if max(map(len, pieces), default=0) >= length else ():
+    for word in raw.split():
         if len(word) >= length and len(set(word)) >= 10:
             position = raw.find(word, position)
             yield position
@@ -65,8 +68,6 @@ def _single_runs(text: str, length: int) -> Iterator[int]:
 def _wrapped_runs(text: str, length: int) -> Iterator[int]:
     """Lines that are one coded word each and equally long but for the last, as mail and PEM wrap them."""
     start, total, width, position = 0, 0, 0, 0
-    if max(map(len, text.split()), default=0) < _SHORTEST_LINE:
-        return
     for line in text.splitlines(keepends=True):
         word = line.strip().strip("\"',")
         coded = len(word) >= _SHORTEST_LINE and _TOKEN.fullmatch(word) is not None and len(set(word)) >= 10
@@ -82,11 +83,10 @@ def _wrapped_runs(text: str, length: int) -> Iterator[int]:
         yield start
 
 
-def _dense_runs(text: str, length: int) -> Iterator[int]:
+def _dense_runs(text: str, words: list[str], length: int) -> Iterator[int]:
     """Long words of many different signs, as base85 writes them; numbers and prose use far fewer."""
     position = 0
-    pieces = text.split()
-    for word in pieces if max(map(len, pieces), default=0) >= length else ():
+    for word in words:
         if len(word) >= length and len(set(word)) >= 60:
             position = text.find(word, position)
             yield position

@@ -7,7 +7,7 @@ becomes `Unreadable`, and the engine makes that a block under every policy.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -74,7 +74,7 @@ TYPES: Final = {
         _type("jpeg", "image/jpeg", ".jpg", ".jpeg"),
     )
 }
-CODE: Final = frozenset({"py", "r", "sql", "stata", "sas", "julia", "sh", "ipynb", "tex"})
+CODE: Final = frozenset({"py", "r", "sql", "stata", "sas", "julia", "sh", "ipynb"})
 _WRITTEN: Final = frozenset(TYPES) - {"ipynb", "png", "jpeg"}
 _PICTURES: Final = {"PNG": "png", "JPEG": "jpeg"}
 
@@ -164,10 +164,14 @@ def _document(path: str, text: str, kind: str | None) -> _Reading:
     name = promised if promised in _WRITTEN else "txt"
     layers = (Layer(text=text, code=name in CODE or kind == "code"), *decoded_layers(text))
     start = text.lstrip()[:1]
-    if promised in {"json", "ipynb"} or (start and start in "{[" and promised in {"txt", "md", "yaml", None}):
+    if promised in {"json", "ipynb"}:
+        return _json(text, kind, layers)
+    if start and start in "{[":
         reading = _json(text, kind, layers)
-        if not isinstance(reading.content, Unreadable) or promised in {"json", "ipynb"}:
+        if isinstance(reading.content, Notebook):
             return reading
+        if isinstance(reading.content, Json):
+            return replace(reading, type=name, content=Text())
     if name in {"csv", "tsv"}:
         return _sheet(name, text, kind, layers)
     return _Reading(type=name, content=Text(), tables=tuple(tables_in_text(text, kind)), layers=layers)

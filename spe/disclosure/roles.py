@@ -7,6 +7,7 @@ where the declaration says that the table is something else.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Final
 
 from spe.disclosure.columns import (
@@ -83,6 +84,8 @@ def _cross_tabulation(columns: Sequence[Column], rows: int) -> frozenset[int]:
         return frozenset()
     if len(set(zip(*(one.cells for one in labels), strict=True))) < rows:
         return frozenset()  # rows that share their labels are records, not cells
+    if len(body) == 1 and _grid(labels, rows) and (_generic(body[0]) or not _excluded(body[0])):
+        return frozenset({body[0].index})
     inner = [one for one in body if not _excluded(one)]
     if len(inner) >= 2 or (len(inner) == 1 and (_value_counts(labels, inner[0]) or _adds_up(labels, inner[0]))):
         return frozenset(one.index for one in inner)
@@ -100,6 +103,15 @@ def _split(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
 
 def _statistic(one: Column) -> bool:
     return one.role is Role.PERCENT or (names_statistic(one.words) and not names_level(one.words))
+
+
+def _grid(labels: Sequence[Column], rows: int) -> bool:
+    """Two label columns or more of which most combinations are there, once: a table written in long form."""
+    return len(labels) >= 2 and rows * 2 >= prod(len(one.distinct) for one in labels)
+
+
+def _generic(one: Column) -> bool:
+    return one.words in {("value",), ("values",), ("amount",)}
 
 
 def _value_counts(labels: Sequence[Column], one: Column) -> bool:

@@ -10,7 +10,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, zip_longest
+from itertools import islice, pairwise, zip_longest
 from typing import Any, Final
 
 from spe.disclosure.columns import MISSING, column, names_count, number, words
@@ -52,7 +52,7 @@ def make_table(
     defects: tuple[Hit, ...] = (),
 ) -> Table:
     """Rows to columns with roles; short rows are filled, long ones get columns of their own."""
-    cells = list(zip_longest(*rows, fillvalue="")) if rows else [() for _ in header]
+    cells = _transposed(rows) if rows else [() for _ in header]
     names = [*header, *("" for _ in range(len(cells) - len(header)))]
     cells += [("",) * len(rows)] * (len(names) - len(cells))
     columns = [column(at, name, values) for at, (name, values) in enumerate(zip(names, cells, strict=True))]
@@ -63,6 +63,11 @@ def make_table(
         first_line=first_line,
         kind=kind,
     )
+
+
+def _transposed(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    even = len(set(map(len, rows))) == 1
+    return list(zip(*rows, strict=True)) if even else list(zip_longest(*rows, fillvalue=""))
 
 
 def _table(filled: list[tuple[int, list[str]]], rows: list[tuple[int, list[str]]], kind: str | None) -> Table:
@@ -94,7 +99,8 @@ def _table(filled: list[tuple[int, list[str]]], rows: list[tuple[int, list[str]]
 
 def _blank_line(rows: list[tuple[int, list[str]]], data: list[tuple[int, list[str]]]) -> list[Hit]:
     last = data[-1][0] if data else 0
-    blank = next((line for line, row in rows if line < last and not any(cell.strip() for cell in row)), None)
+    empty = (line for line, row in rows if not (row and row[0]) and line < last and not any(map(str.strip, row)))
+    blank = next(empty, None)
     return [] if blank is None else [Hit(text="an empty row stands between rows", place=Place(line=blank))]
 
 
@@ -172,17 +178,11 @@ def _plain_fault(message: str) -> str:
 
 def tables_in_text(text: str, kind: str | None) -> Iterator[Table]:
     """Runs of lines with equally many fields and at least one column of numbers, at most fifty."""
-    lines = text.splitlines()
-    found = 0
-    for start, rows in _blocks(lines):
-        if found == MAX_FOUND:
-            return
-        header, first, body = rows[0], start + 2, rows[1:]
-        if _numbers(header) and not _names_levels(header):
-            header, first, body = [""] * len(header), start + 1, rows
-        if body and _has_numbers(body):
-            found += 1
-            yield make_table(header, body, kind=kind, first_line=first)
+    for start, rows in islice(_blocks(text.splitlines()), MAX_FOUND):
+        headed = not _numbers(rows[0]) or _names_levels(rows[0])
+        header = rows[0] if headed else [""] * len(rows[0])
+        body = rows[1:] if headed else rows
+        yield make_table(header, body, kind=kind, first_line=start + (2 if headed else 1))
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[list[str]]]]:
@@ -192,7 +192,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, list[list[str]]]]:
         if splitter is not None and sum(1 for line in lines if splitter in line) < _BLOCK_ROWS:
             continue
         for start, rows in _runs(lines, splitter):
-            if start not in taken:
+            if start not in taken and _has_numbers(rows[1:]):
                 taken.update(range(start, start + len(rows)))
                 yield start, rows
 

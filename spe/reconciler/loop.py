@@ -65,7 +65,7 @@ class Reconciler:
         if facts.want.open:
             return
         cluster = self._app.house.ports.cluster
-        sentence = facts.permit.reason or f"The permit is {facts.permit.state}."
+        sentence = why_closed(facts)
         for kind in (StepKind.CUT, StepKind.STOP_SESSIONS):
             cluster.apply(Step(kind=kind, workspace=workspace_id, reason=sentence))
         self._app.workspaces.end_sessions(workspace_id, f"Ended: {sentence}"[:500], by=RECONCILER)
@@ -136,7 +136,7 @@ class Reconciler:
 
     def _conclude(self, facts: Facts, seen: Observed, failed: str) -> bool:
         want, spaces = facts.want, self._app.workspaces
-        secrets_gone = want.open or self._app.secrets.revoke_all(facts.workspace.id)
+        secrets_gone = self._end_what_is_not_wanted(facts)
         done = in_sync(want, seen) and secrets_gone
         seal = seen.seal is not None and seen.seal.holds
         workspace = spaces.observe(
@@ -161,6 +161,18 @@ class Reconciler:
         self._forget_sessions(workspace.id)
         return done
 
+    def _end_what_is_not_wanted(self, facts: Facts) -> bool:
+        """Leases and sessions that the permit does not give any more. True when no lease is left that should not be."""
+        workspace, want = facts.workspace.id, facts.want
+        if not want.open:
+            return self._app.secrets.revoke_all(workspace)
+        people = frozenset(place.person for place in want.places)
+        self._app.secrets.revoke_unlisted(workspace, people=people, names=facts.permit.terms.secrets)
+        self._app.workspaces.end_sessions(
+            workspace, "Ended: you may not enter this workspace any more.", keep=people, by=RECONCILER
+        )
+        return True
+
     def _provisioned(self, facts: Facts, done: bool, failed: str) -> tuple[tuple[str, bool, str], ...]:
         """Whether it could be made; the reason why not stays to be read after the workspace has failed."""
         if facts.workspace.state is not WorkspaceState.PROVISIONING or not (done or failed):
@@ -172,3 +184,10 @@ class Reconciler:
             self._app.sessions.tell_hub(workspace_id)
         except SpeError:
             return  # the Hub learns it when it is back: the next run asks again
+
+
+def why_closed(facts: Facts) -> str:
+    """What people read whose session ended: the board's reason, or what closed the workspace."""
+    if facts.context.permit_in_force:
+        return f"The workspace is {facts.workspace.state}."
+    return facts.permit.reason or f"The permit is {facts.permit.state}."

@@ -10,12 +10,14 @@ from datetime import timedelta
 
 from spe.domain.errors import NotFound, SpeError, Stale
 from spe.domain.ids import PermitId, RequestId, WorkspaceId
+from spe.domain.intent import Intent
 from spe.domain.principal import RECONCILER
 from spe.reconciler.loop import Reconciler
 from spe.services.app import App
 
 log = logging.getLogger("spe.outbox")
 LONGEST_WAIT = 60.0
+MOST = 10_000
 
 
 class Outbox:
@@ -29,7 +31,7 @@ class Outbox:
         """Carry out what is due; returns how many succeeded."""
         store, clock = self._app.house.ports.store, self._app.house.ports.clock
         with store.read() as uow:
-            due = [i for i in uow.outbox.due(clock.now(), limit=500) if i.kind in self._kinds]
+            due = [i for i in uow.outbox.due(clock.now(), limit=MOST) if i.kind in self._kinds]
         done = 0
         for intent in due:
             if stop.is_set():
@@ -41,15 +43,26 @@ class Outbox:
             except NotFound as error:
                 log.warning("%s %s: %s", intent.kind, intent.subject, error)
             except SpeError as error:
-                wait = min(LONGEST_WAIT, 0.5 * 2 ** min(intent.attempts, 7))
-                log.warning("%s %s: %s; again in %.0f s", intent.kind, intent.subject, error, wait)
-                with store.begin() as uow:
-                    uow.outbox.again(intent, clock.now() + timedelta(seconds=wait), str(error)[:500])
+                wait = self._later(intent, str(error))
+                log.warning("%s %s: %s; again in %.1f s", intent.kind, intent.subject, error, wait)
+                continue
+            except Exception as error:
+                # One effect that cannot be carried out must not hold up the others, least of all a revocation.
+                log.exception("%s %s: unexpected", intent.kind, intent.subject)
+                self._later(intent, f"unexpected: {type(error).__name__}")
                 continue
             with store.begin() as uow:
                 uow.outbox.done(intent, clock.now())
             done += 1
         return done
+
+    def _later(self, intent: Intent, error: str) -> float:
+        """Try again, each time after twice the wait, at most a minute; returns the wait in seconds."""
+        wait = min(LONGEST_WAIT, 0.5 * 2 ** min(intent.attempts, 7))
+        clock = self._app.house.ports.clock
+        with self._app.house.ports.store.begin() as uow:
+            uow.outbox.again(intent, clock.now() + timedelta(seconds=wait), error[:500])
+        return wait
 
 
 def quick(app: App) -> dict[str, Callable[[str], None]]:

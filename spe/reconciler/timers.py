@@ -1,13 +1,13 @@
 """What happens because time passes: expiry, closing, drift, strays, held releases, checkpoints."""
 
-from datetime import timedelta
-
 from spe.domain.egress import EgressState
 from spe.domain.permit import PermitState
 from spe.domain.principal import TIMERS
-from spe.domain.workspace import WorkspaceState
+from spe.domain.workspace import OPEN, WorkspaceState
 from spe.reconciler.loop import Reconciler
 from spe.services.app import App
+from spe.services.disclosure import policy_for
+from spe.services.paging import every
 
 
 class Timers:
@@ -35,11 +35,10 @@ class Timers:
         now = house.ports.clock.now()
         with house.ports.store.begin() as uow:
             with_space = set()
-            for workspace in uow.workspaces.select():
-                if workspace.state is not WorkspaceState.CLOSED:
-                    with_space.add(workspace.permit)
-                    uow.outbox.put("workspace:reconcile", workspace.id, now)
-            for permit in uow.permits.select(state=PermitState.ACTIVE):
+            for workspace in every(uow.workspaces, state=OPEN):
+                with_space.add(workspace.permit)
+                uow.outbox.put("workspace:reconcile", workspace.id, now)
+            for permit in every(uow.permits, state=PermitState.ACTIVE):
                 if permit.id not in with_space:
                     uow.outbox.put("permit:workspace", permit.id, now)
 
@@ -47,7 +46,7 @@ class Timers:
         """Remove what belongs to no open workspace."""
         house = self._app.house
         with house.ports.store.read() as uow:
-            known = {w.id for w in uow.workspaces.select() if w.state is not WorkspaceState.CLOSED}
+            known = {w.id for w in every(uow.workspaces, state=OPEN)}
         for workspace in house.ports.cluster.owned():
             if workspace not in known:
                 self._reconciler.remove_stray(workspace)
@@ -55,12 +54,15 @@ class Timers:
     def end_idle_sessions(self) -> None:
         """Sessions that nobody uses end; what is saved stays."""
         with self._app.house.ports.store.read() as uow:
-            ready = [w.id for w in uow.workspaces.select(state=WorkspaceState.READY)]
+            ready = [w.id for w in every(uow.workspaces, state=WorkspaceState.READY)]
         for workspace in ready:
             self._app.sessions.end_idle(workspace, by=TIMERS)
 
     def owe_releases(self) -> None:
-        """Requests in the middle of something are owed their next step again, whatever was lost."""
+        """Requests in the middle of something are owed their next step again, whatever was lost.
+
+        Those under review go back to the checks when the policy is another one now.
+        """
         house = self._app.house
         now = house.ports.clock.now()
         owed = {
@@ -69,6 +71,10 @@ class Timers:
             EgressState.APPROVED: "egress:release",
             EgressState.RELEASING: "egress:copy",
         }
+        policies = house.policies()
         with house.ports.store.begin() as uow:
-            for request in uow.egress.select(state=tuple(owed)):
-                uow.outbox.put(owed[request.state], request.id, now + timedelta(seconds=0))
+            for request in every(uow.egress, state=tuple(owed)):
+                uow.outbox.put(owed[request.state], request.id, now)
+            for request in every(uow.egress, state=EgressState.IN_REVIEW):
+                if policy_for(policies, uow, request.permit).digest != request.policy_digest:
+                    uow.outbox.put("egress:check", request.id, now)

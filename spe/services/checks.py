@@ -6,13 +6,14 @@ No report, a crash or a time-out is a block, written as a finding `ENGINE` on ev
 import json
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import yaml
 
 from spe.disclosure.settings import DisclosurePolicy
 from spe.domain.egress import EgressRequest, EgressState
-from spe.domain.errors import Invalid, Rejected
+from spe.domain.errors import Corrupt, Invalid, NotFound, Rejected
 from spe.domain.ids import RequestId
 from spe.domain.principal import CHECKS
 from spe.domain.verdict import Finding, OutputReport, Report, Severity, Verdict
@@ -38,7 +39,7 @@ class CheckService:
         """Check the request if it waits for it. Repeatable: a killed run is simply run again."""
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
-            request = uow.egress.get(request_id)
+            request = self._recheck_under_new_policy(uow, uow.egress.get(request_id), now)
             if request.state is EgressState.SUBMITTED:
                 policy = policy_for(self._house.policies(), uow, request.permit)
                 context = self._egress.context(uow, request, CHECKS.person)
@@ -57,10 +58,20 @@ class CheckService:
         report, views = self._examine(request)
         self._conclude(request, report, views)
 
+    def _recheck_under_new_policy(self, uow: UnitOfWork, request: EgressRequest, now: datetime) -> EgressRequest:
+        """A request under review whose policy is another one now goes back: nobody could decide on it."""
+        if request.state is not EgressState.IN_REVIEW:
+            return request
+        context = self._egress.context(uow, request, CHECKS.person)
+        if context.policy_digest == request.policy_digest:
+            return request
+        return self._egress.recheck(uow, request, context, now=now)
+
     def _examine(self, request: EgressRequest) -> tuple[Report, dict[str, bytes]]:
         with self._house.ports.store.read() as uow:
             policy = policy_for(self._house.policies(), uow, request.permit)
-            profiles = self._profiles(uow, request)
+            keys = sorted(uow.permits.get(request.permit).terms.datasets)
+            digests = [p for key in keys if (p := uow.datasets.get(key).profile)]
             history = self._history(uow, request)
         if policy.digest != request.policy_digest:
             return engine_block(request, policy, "The policy changed while the checks began; submit again."), {}
@@ -76,13 +87,15 @@ class CheckService:
                         files=files,
                         declaration=declaration_yaml(request),
                         policy=policy.to_json(),
-                        profiles=profiles,
+                        profiles=tuple(load(self._house.ports.objects, d) for d in digests),
                         history=earlier,
                     )
                 )
                 return self._read(request, policy, result), dict(result.views)
             except Rejected as error:
                 return engine_block(request, policy, error.reason), {}
+            except (Corrupt, NotFound) as error:
+                return engine_block(request, policy, f"What the checks need cannot be read. {error}"), {}
 
     def _read(self, request: EgressRequest, policy: DisclosurePolicy, result: CheckResult) -> Report:
         try:
@@ -127,11 +140,6 @@ class CheckService:
                     file.write(chunk)
             files[path] = target
         return files
-
-    def _profiles(self, uow: UnitOfWork, request: EgressRequest) -> tuple[bytes, ...]:
-        keys = sorted(uow.permits.get(request.permit).terms.datasets)
-        digests = [p for key in keys if (p := uow.datasets.get(key).profile)]
-        return tuple(load(self._house.ports.objects, d) for d in digests)
 
     def _history(self, uow: UnitOfWork, request: EgressRequest) -> list[dict[str, str]]:
         released = [r.id for r in uow.egress.select(permit=request.permit, state=EgressState.RELEASED)]

@@ -16,6 +16,7 @@ from spe.services.context import House
 from spe.services.evidence import keep
 from spe.services.journal import record
 from spe.services.manifest import manifest_of
+from spe.services.paging import every
 from spe.services.transact import demand
 
 NUMBER = re.compile(r"[0-9a-z][0-9a-z.-]{0,19}")
@@ -148,7 +149,7 @@ class DatasetService:
         with self._house.ports.store.begin() as uow:
             saved = uow.datasets.save(replace(uow.datasets.get(key), withdrawn=True))
             record(uow, event="dataset.withdrawn", kind="dataset", subject=key, now=now, by=by)
-            for permit in uow.permits.select():
+            for permit in every(uow.permits):
                 if key in permit.terms.datasets:
                     uow.outbox.put("permit:reconcile", permit.id, now)
         self._house.ring()

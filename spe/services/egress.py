@@ -104,6 +104,8 @@ class EgressService:
             others = tuple(o for o in request.outputs if o.path != clean)
             if len(others) >= MOST_FILES:
                 raise Invalid({"files": f"At most {MOST_FILES} files in one request; split it."})
+            if any(o.path.startswith(clean + "/") or clean.startswith(o.path + "/") for o in others):
+                raise Invalid({"path": f"{clean} would be a file and a folder at once; rename one of them."})
             old = next((o.declaration for o in request.outputs if o.path == clean), Declaration(path=clean))
             output = Output(path=clean, sha256=stored.digest, size=stored.size, declaration=old)
             self._save(uow, request, (*others, output))
@@ -169,6 +171,10 @@ class EgressService:
         stored = self.reread(self.view(request_id, by=by).request)
         with self._house.ports.store.begin() as uow:
             request = self._own(uow, request_id, by)
+            if by.person == request.author and not uow.permits.get(request.permit).names(by.person):
+                raise Refused(
+                    [Denial(code="not-on-permit", message="You are not an authorised user of this permit any more.")]
+                )
             context = self.context(uow, request, by.person, stored=stored)
             policy = policy_for(self._house.policies(), uow, request.permit)
             request = apply(
@@ -410,7 +416,7 @@ def _path(path: str) -> str:
         or "\\" in path
         or len(path) > 512
         or len(parts) > 12
-        or any(p in ("", ".", "..") or len(p.encode()) > 255 for p in parts)
+        or any(p in ("", ".", "..") or len(p.encode(errors="surrogatepass")) > 255 for p in parts)
         or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for ch in path)
     )
     if wrong:

@@ -13,11 +13,13 @@ from spe.domain import ids
 from spe.domain.audit import Actor
 from spe.domain.errors import Denial, Invalid, NotFound, Refused, Unauthenticated
 from spe.domain.ids import PermitId, PersonId
+from spe.domain.permit import PermitState
 from spe.domain.person import Acceptance, Credential, CredentialKind, Person
 from spe.domain.principal import Permission, Principal, Role
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
+from spe.services.paging import every
 from spe.services.transact import demand
 
 LINK_HOURS = 24
@@ -183,7 +185,7 @@ class PeopleService:
             return acceptance
 
     def switch(self, person: PersonId, *, active: bool, by: Principal) -> Person:
-        """Switch an account off or on. Nobody switches their own."""
+        """Switch an account off or on; their workspaces follow at once. Nobody switches their own."""
         demand(by, Permission.PEOPLE_MANAGE)
         if person == by.person:
             raise Refused([Denial(code="own-account", message="Another operator switches your account.")])
@@ -193,7 +195,11 @@ class PeopleService:
             record(
                 uow, event="person.switched", kind="person", subject=person, now=now, by=by, facts={"active": active}
             )
-            return saved
+            for permit in every(uow.permits, state=(PermitState.ACTIVE, PermitState.SUSPENDED)):
+                if permit.names(person):
+                    uow.outbox.put("permit:reconcile", permit.id, now)
+        self._house.ring()
+        return saved
 
     def _issue(self, kind: CredentialKind, person: PersonId, life: timedelta, *, by: Principal) -> str:
         now = self._now()

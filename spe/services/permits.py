@@ -32,6 +32,7 @@ from spe.domain.workspace import WorkspaceState
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
+from spe.services.paging import every
 from spe.services.transact import PERMITS, apply, demand, offers
 
 KIND = re.compile(r"[a-z][a-z0-9-]{1,39}")
@@ -228,15 +229,7 @@ class PermitService:
         now = self._now()
         moved = 0
         with self._house.ports.store.read() as uow:
-            permits = uow.permits.select(
-                state=(
-                    PermitState.PROPOSED,
-                    PermitState.ACTIVE,
-                    PermitState.SUSPENDED,
-                    PermitState.EXPIRED,
-                    PermitState.REVOKED,
-                )
-            )
+            permits = tuple(every(uow.permits, state=frozenset(PermitState) - PERMITS.machine.final))
         for permit in permits:
             verb = "close" if permit.state in ENDED else "expire"
             if verb == "expire" and now < permit.terms.ends:

@@ -211,14 +211,22 @@ class ReleaseService:
 
     def view(self, release_id: ReleaseId, *, by: Principal) -> ReleaseView:
         """One release. Raises `NotFound` for those with no tie to it."""
-        for found in self.all(by=by):
-            if found.release.id == release_id:
-                return found
+        with self._house.ports.store.read() as uow:
+            release = uow.releases.find(release_id)
+            if release is not None:
+                found = ReleaseView(release=release, request=uow.egress.get(release.request))
+                if self._may_see(uow, found, by):
+                    return found
         raise NotFound("There is no such release for you.")
 
     def of_request(self, request_id: RequestId, *, by: Principal) -> ReleaseView | None:
         """The release of a request, when there is one that this person may see."""
-        return next((v for v in self.all(by=by) if v.request.id == request_id), None)
+        with self._house.ports.store.read() as uow:
+            for release in uow.releases.select(request=request_id):
+                found = ReleaseView(release=release, request=uow.egress.get(request_id))
+                if self._may_see(uow, found, by):
+                    return found
+        return None
 
     def download(self, release_id: ReleaseId, path: str, *, by: Principal) -> ObjectReader:
         """The bytes of one released file, for the named recipient, before the end; audited first."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spe.domain.egress import EgressContext, EgressRequest, EgressState
-from spe.domain.errors import Invalid, NotFound, Stale
+from spe.domain.errors import Denial, Invalid, NotFound, Refused, Stale
 from spe.domain.ids import RequestId
 from spe.domain.machine import Offer
 from spe.domain.permit import Permit
@@ -24,6 +24,9 @@ from spe.services.egress import EgressService
 from spe.services.evidence import load
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand, offers
+
+
+CONCLUSIONS = frozenset({"approve", "return", "reject"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,8 @@ class ReviewService:
         self, request_id: RequestId, verb: str, *, reason: str = "", seen: str | None = None, by: Principal
     ) -> ReviewView:
         """Write down the joint decision: `approve` what all approved, `return` or `reject` the whole."""
+        if verb not in CONCLUSIONS:
+            raise Refused([Denial(code="unknown-verb", message=f"“{verb}” is no joint decision on a request.")])
         now = self._now()
         with self._house.ports.store.begin() as uow:
             request = as_read(uow.egress.get(request_id), seen)

@@ -3,12 +3,14 @@
 Values pass through and are never kept, shown or logged here.
 """
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
-from spe.domain.errors import Denial, NotFound, Refused
+from spe.domain.errors import Denial, NotFound, Refused, SpeError
 from spe.domain.ids import PersonId, WorkspaceId
 from spe.domain.principal import RECONCILER, Permission, Principal
 from spe.ports.secrets import Lease, SecretValue
+from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
 from spe.services.transact import demand
@@ -23,9 +25,9 @@ class SecretService:
     def put(self, name: str, value: str, *, by: Principal) -> None:
         """Store a secret under a name that permits can list. Overwrites; the act is audited, the value never."""
         demand(by, Permission.SECRET_STORE)
-        self._house.ports.secrets.put(name, SecretValue(value))
         with self._house.ports.store.begin() as uow:
             record(uow, event="secret.stored", kind="secret", subject=name, now=self._house.ports.clock.now(), by=by)
+            self._house.ports.secrets.put(name, SecretValue(value))
 
     def names(self, *, by: Principal) -> tuple[str, ...]:
         """The names that permits may list."""
@@ -36,34 +38,41 @@ class SecretService:
         """A short lease for somebody inside the workspace; only names the permit lists."""
         demand(person, Permission.SECRET_LEASE)
         now = self._house.ports.clock.now()
-        with self._house.ports.store.begin() as uow:
-            space = uow.workspaces.find(workspace)
-            permit = uow.permits.find(space.permit) if space else None
-            if permit is None or not permit.names(person.person):
-                raise NotFound("There is no such workspace for you.")
-            if not permit.in_force(now):
-                raise Refused(
-                    [Denial(code="permit-not-active", message="The permit is not active; no secret is lent.")]
+        lease = None
+        try:
+            with self._house.ports.store.begin() as uow:
+                lease = self._lend(uow, workspace, name, now, person)
+                record(
+                    uow,
+                    event="secret.leased",
+                    kind="workspace",
+                    subject=workspace,
+                    now=now,
+                    by=person,
+                    facts={"secret": name, "lease": lease.id},
                 )
-            if name not in permit.terms.secrets:
-                listed = ", ".join(sorted(permit.terms.secrets)) or "none"
-                raise Refused(
-                    [Denial(code="not-listed", message=f"The permit does not list this secret (it lists: {listed}).")]
-                )
-            life = timedelta(minutes=self._house.policies().rules.secret_minutes)
-            lease = self._house.ports.secrets.lease(
-                workspace, permit.id, name, ttl=min(life, permit.terms.ends - now), holder=person.person
+                return lease
+        except SpeError:
+            if lease is not None:
+                self._house.ports.secrets.revoke(lease.id)  # nobody gets what is not written down
+            raise
+
+    def _lend(self, uow: UnitOfWork, workspace: WorkspaceId, name: str, now: datetime, person: Principal) -> Lease:
+        space = uow.workspaces.find(workspace)
+        permit = uow.permits.find(space.permit) if space else None
+        if permit is None or not permit.names(person.person):
+            raise NotFound("There is no such workspace for you.")
+        if not permit.in_force(now):
+            raise Refused([Denial(code="permit-not-active", message="The permit is not active; no secret is lent.")])
+        if name not in permit.terms.secrets:
+            listed = ", ".join(sorted(permit.terms.secrets)) or "none"
+            raise Refused(
+                [Denial(code="not-listed", message=f"The permit does not list this secret (it lists: {listed}).")]
             )
-            record(
-                uow,
-                event="secret.leased",
-                kind="workspace",
-                subject=workspace,
-                now=now,
-                by=person,
-                facts={"secret": name, "lease": lease.id},
-            )
-            return lease
+        life = timedelta(minutes=self._house.policies().rules.secret_minutes)
+        return self._house.ports.secrets.lease(
+            workspace, permit.id, name, ttl=min(life, permit.terms.ends - now), holder=person.person
+        )
 
     def revoke_all(self, workspace: WorkspaceId, *, by: Principal = RECONCILER) -> bool:
         """End every lease of the workspace and confirm it. True when nothing is left."""
@@ -81,6 +90,26 @@ class SecretService:
                     facts={"leases": ended, "confirmed": confirmed},
                 )
         return confirmed
+
+    def revoke_unlisted(
+        self, workspace: WorkspaceId, *, people: Collection[str], names: Collection[str], by: Principal = RECONCILER
+    ) -> None:
+        """End the leases of people and of names that the permit does not list (any more)."""
+        secrets = self._house.ports.secrets
+        over = [x for x in secrets.leases(workspace) if x.holder not in people or x.name not in names]
+        for lease in over:
+            secrets.revoke(lease.id)
+        if over:
+            with self._house.ports.store.begin() as uow:
+                record(
+                    uow,
+                    event="secret.revoked",
+                    kind="workspace",
+                    subject=workspace,
+                    now=self._house.ports.clock.now(),
+                    by=by,
+                    facts={"leases": len(over)},
+                )
 
     def held(self, workspace: WorkspaceId, *, by: Principal) -> tuple[tuple[str, PersonId, str], ...]:
         """(name, holder, end) of live leases, for pages; no values."""

@@ -20,6 +20,7 @@ from spe.ports.sandbox import Running
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
+from spe.services.paging import every
 from spe.services.transact import demand
 
 LIVE = ("starting", "running")
@@ -88,7 +89,7 @@ class SessionService:
             if uow.people.find(person) is None:
                 return False
             return any(
-                not denials_to_enter(self._context(uow, w.id, person)) for w in uow.workspaces.select(state="ready")
+                not denials_to_enter(self._context(uow, w.id, person)) for w in every(uow.workspaces, state="ready")
             )
 
     def entitled_until(self, workspace: WorkspaceId, person: PersonId) -> datetime | None:
@@ -106,21 +107,25 @@ class SessionService:
 
     def launch(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
         """Start the sandbox for the Hub's spawner; only for a start that was asked for here (T79)."""
-        with self._house.ports.store.read() as uow:
-            denials = list(denials_to_enter(self._context(uow, workspace, person)))
-            session = uow.sessions.find((workspace, person))
-            if session is None or session.state not in LIVE:
-                denials.append(Denial(code="not-requested", message="Start the session from the portal."))
+        denials = self._denials_to_launch(workspace, person)
         if denials:
             raise Refused(denials)
         self._house.ports.sandboxes.stop(workspace, person)  # an older one has tokens that the Hub forgot
         url = self._house.ports.sandboxes.start(workspace, person, environment=environment, base_url=base_url)
-        late = self.denials(workspace, person)
+        late = self._denials_to_launch(workspace, person)
         if late:
             self._house.ports.sandboxes.stop(workspace, person)
             raise Refused(late)
         self._note(workspace, person, SessionState.RUNNING, "The notebook runs.")
         return url
+
+    def _denials_to_launch(self, workspace: WorkspaceId, person: PersonId) -> tuple[Denial, ...]:
+        with self._house.ports.store.read() as uow:
+            denials = denials_to_enter(self._context(uow, workspace, person))
+            session = uow.sessions.find((workspace, person))
+        if session is None or session.state not in LIVE:
+            return (*denials, Denial(code="not-requested", message="Start the session from the portal."))
+        return denials
 
     def poll(self, workspace: WorkspaceId, person: PersonId) -> Running:
         """Whether the sandbox runs, for the Hub's spawner."""

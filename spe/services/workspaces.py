@@ -5,7 +5,7 @@ from datetime import datetime
 
 from spe.domain import ids
 from spe.domain.errors import NotFound
-from spe.domain.ids import PermitId, WorkspaceId
+from spe.domain.ids import PermitId, PersonId, WorkspaceId
 from spe.domain.machine import Offer
 from spe.domain.permit import ENDED, Permit
 from spe.domain.principal import Permission, Principal, Role
@@ -131,11 +131,19 @@ class WorkspaceService:
             workspace = uow.workspaces.get(workspace_id)
             return apply(uow, WORKSPACES, workspace, verb, context, now=self._now(), by=by)
 
-    def end_sessions(self, workspace_id: WorkspaceId, message: str, *, by: Principal) -> None:
-        """Write down that every session of the workspace has ended."""
+    def end_sessions(
+        self, workspace_id: WorkspaceId, message: str, *, keep: frozenset[PersonId] = frozenset(), by: Principal
+    ) -> None:
+        """Write down that every session of the workspace has ended, but for those of the people to `keep`."""
         now = self._now()
+        with self._house.ports.store.read() as uow:
+            live = uow.sessions.select(workspace=workspace_id, state=("starting", "running"))
+        if all(session.person in keep for session in live):
+            return
         with self._house.ports.store.begin() as uow:
             for session in uow.sessions.select(workspace=workspace_id, state=("starting", "running")):
+                if session.person in keep:
+                    continue
                 uow.sessions.save(replace(session, state=SessionState.STOPPED, message=message, since=now))
                 record(
                     uow,

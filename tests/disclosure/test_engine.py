@@ -187,3 +187,13 @@ def test_a_bad_name_of_a_folder_blocks_the_files_in_it(tmp_path: Path) -> None:
         ".hidden/table.csv": Verdict.BLOCK,
         "good.csv": Verdict.PASS,
     }
+
+
+def test_json_called_a_text_is_searched_for_tables_and_a_notebook_is_not_taken_for_a_text(tmp_path: Path) -> None:
+    notebook = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    report = report_on(
+        tmp_path, {"a.yaml": '{"alpha": 0.1}', "b.txt": '[{"grade": "I", "n": 3}, {"n": 4}]', "c.json": notebook}
+    )
+
+    found = {output.path: [finding.check for finding in output.findings] for output in report.outputs}
+    assert found == {"a.yaml": [], "b.txt": ["FRQ-01", "FRQ-01"], "c.json": ["TYP-01"]}

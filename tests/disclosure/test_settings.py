@@ -140,6 +140,8 @@ def test_every_parameter_says_what_it_is_and_which_way_is_stricter(name: str) ->
     for one in fields(catalogue()[name].parameters):
         rule = one.metadata["rule"]
         assert rule.says
-        assert f"{{{one.name}}}" in catalogue()[name].sentence or one.name in {"fewest_rows", "weak_percent"} or (
-            name in {"GEN-02", "MIC-06"}
+        assert (
+            f"{{{one.name}}}" in catalogue()[name].sentence
+            or one.name in {"fewest_rows", "weak_percent"}
+            or (name in {"GEN-02", "MIC-06"})
         )

@@ -16,9 +16,7 @@ from tests.disclosure.cases import build, default_policy
 def views(folder: Path, files: dict[str, Any]) -> dict[str, Any]:
     build(folder, files)
     found: dict[str, Any] = {}
-    examine(
-        folder, default_policy(), watch=lambda number, opened, data: found.update(views_of(number, opened, data))
-    )
+    examine(folder, default_policy(), watch=lambda number, opened, data: found.update(views_of(number, opened, data)))
     return found
 
 

@@ -28,7 +28,7 @@ VICTIMS = {
 }
 
 
-def processes(home: Path, mark: str) -> list[int]:
+def processes(running: Instance, mark: str) -> list[int]:
     """Processes of this environment whose command line or environment shows the mark and the home."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -37,7 +37,8 @@ def processes(home: Path, mark: str) -> list[int]:
             around = (folder / "environ").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if mark in line and (str(home) in line or str(home) in around or mark == VICTIMS["checker"]):
+        ours = any(str(place) in text for place in (running.home, running.run) for text in (line, around))
+        if mark in line and (ours or mark == VICTIMS["checker"]):
             found.append(int(folder.name))
     return found
 
@@ -104,12 +105,12 @@ class Round:
         raise AssertionError(f"{request} is {seen}, not {state}")
 
 
-def kill_one(home: Path, victim: str, delay: float, killed: list[str]) -> None:
+def kill_one(running: Instance, victim: str, delay: float, killed: list[str]) -> None:
     """Wait, then end one process the hard way; a checker lives briefly, so it is waited for."""
     time.sleep(delay)
     deadline = time.monotonic() + (3.0 if victim == "checker" else 0.5)
     while time.monotonic() < deadline:
-        for pid in processes(home, VICTIMS[victim])[:1]:
+        for pid in processes(running, VICTIMS[victim])[:1]:
             try:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(victim)
@@ -131,7 +132,7 @@ def test_work_completes_whatever_is_killed_and_nothing_is_released_twice() -> No
         for number in range(INSTANTS):
             victim = dice.choice(sorted(VICTIMS))
             delay = dice.uniform(0.0, 2.0)
-            killer = threading.Thread(target=kill_one, args=(running.home, victim, delay, killed))
+            killer = threading.Thread(target=kill_one, args=(running, victim, delay, killed))
             killer.start()
             began = time.monotonic()
             try:
@@ -171,7 +172,7 @@ def _alive_again(running: Instance, facts: dict[str, Any]) -> None:
     """The session that was open is still there: one sandbox, one gate."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        counts = {name: len(processes(running.home, mark)) for name, mark in VICTIMS.items() if name != "checker"}
+        counts = {name: len(processes(running, mark)) for name, mark in VICTIMS.items() if name != "checker"}
         if all(counts.values()):
             return
         time.sleep(0.2)
@@ -179,7 +180,7 @@ def _alive_again(running: Instance, facts: dict[str, Any]) -> None:
 
 
 def _nothing_left(running: Instance) -> None:
-    left = [pid for mark in VICTIMS.values() for pid in processes(running.home, mark) if mark != VICTIMS["checker"]]
+    left = [pid for mark in VICTIMS.values() for pid in processes(running, mark) if mark != VICTIMS["checker"]]
     assert not left
     mounts = Path("/proc/mounts").read_text()
     assert str(running.home) not in mounts

@@ -113,7 +113,7 @@ def test_each_obstacle_alone_refuses_entry_with_its_own_reason(ground: Ground, c
 
 
 def test_all_obstacles_are_told_at_once(ground: Ground) -> None:
-    for obstacle in (switched_off, untrained, pixels_only, suspended):
+    for obstacle in (untrained, pixels_only, suspended, switched_off):
         obstacle(ground)
     assert why_not(ground) == (
         "account-off",
@@ -301,6 +301,9 @@ def test_an_account_that_is_switched_off_loses_its_place_and_its_session(ground:
     ground.app.people.switch(ground.id_of("researcher"), active=False, by=ground.by("operator"))
     ground.settle()
     assert ground.cluster.observe(ground.workspace_id).places == {ground.id_of("colleague")}
+    (session,) = ground.app.workspaces.view(ground.workspace_id, by=ground.by("auditor")).sessions
+    assert session.state is SessionState.STOPPED
+    assert not ground.hub.running()
 
 
 def test_an_operator_who_stops_a_workspace_ends_its_sessions_and_the_sentence_says_so(ground: Ground) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ class Instance:
     """A running environment."""
 
     home: Path
+    run: Path
     process: subprocess.Popen[str]
     output: Path
 
@@ -97,9 +99,8 @@ def instance(*words: str) -> Iterator[Instance]:
         given = environment() | {
             "SPE_HUB_API_PORT": str(api),
             "SPE_PROXY_API_PORT": str(control),
-            "SPE_RUN": tempfile.mkdtemp(prefix="spe-r", dir="/tmp").lower(),
+            "SPE_RUN": f"/tmp/spe-r{secrets.token_hex(4)}",
         }
-        os.rmdir(given["SPE_RUN"]) if Path(given["SPE_RUN"]).is_dir() else None
         with output.open("w") as file:
             process = subprocess.Popen(
                 [
@@ -121,7 +122,7 @@ def instance(*words: str) -> Iterator[Instance]:
                 cwd=folder,
                 text=True,
             )
-        running = Instance(home=home, process=process, output=output)
+        running = Instance(home=home, run=Path(given["SPE_RUN"]), process=process, output=output)
         try:
             yield running
         finally:

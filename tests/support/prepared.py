@@ -4,11 +4,11 @@ A copy has a database, objects and keys of its own; the dataset that it begins w
 read. Tests that change data register a dataset of their own.
 """
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from spe.adapters.objects.local import LocalObjects
 from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
 from spe.adapters.sql.store import SqlStore
+from spe.disclosure.settings import Part
+from spe.ports.objects import Zone
 from spe.services.app import App
 from spe.services.context import House
 from tests.support.ground import CLIENT, Ground, world
@@ -45,7 +47,7 @@ class Template:
             shutil.copy2(made.folder / name, folder / name)
         shutil.copytree(made.folder / "objects", folder / "objects")
         sandboxes = MemorySandboxes()
-        ground = replace(
+        ground = dataclasses.replace(
             made,
             folder=folder,
             clock=copy(made.clock),
@@ -92,10 +94,26 @@ def restart(ground: Ground, *, close: bool = True) -> None:
     ground.hub.app = bound
 
 
+def with_other_policy(ground: Ground, version: str = "2.0.0") -> None:
+    """A policy file changes: other rules hold from now on."""
+    now = ground.policies[-1]
+    default = now.disclosure["default"]
+    changed = dataclasses.replace(default, parts=(Part(name="default", version=version),))
+    ground.policies.append(dataclasses.replace(now, disclosure={**now.disclosure, "default": changed}))
+
+
+def spoil(ground: Ground, zone: Zone, digest: str) -> None:
+    """One stored byte changes, as a failing disk or an intruder would do it."""
+    path = ground.folder / "objects" / zone / digest[:2] / digest
+    path.chmod(0o600)
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
 def over(ground: Ground, **ports: Any) -> App:
     """The use cases bound to the same house with some of its ports exchanged."""
     house = House(
-        ports=replace(ground.app.house.ports, **ports),
+        ports=dataclasses.replace(ground.app.house.ports, **ports),
         policies=lambda: ground.policies[-1],
         origin=ground.app.house.origin,
     )

@@ -31,6 +31,7 @@ _STEMS: Final = (
     "patient participant person people individual subject wom man men girl boy child carrier case death donor "
     "survivor female male famil respondent"
 )
+_N_FORMS: Final = ("n=", "n =", "n≈", "n ≈", "n:", "n :", "n\u00a0")
 _SPOKEN: Final = re.compile(rf"(?<![\w.,-])(\d+|{'|'.join(_WORDS)})\s+(?:(?!per\b)\w+\s+)?{_PEOPLE}\b", re.IGNORECASE)
 
 
@@ -117,10 +118,10 @@ def small_numbers_in_prose(layer: Layer, p: SpokenCounts) -> Iterator[Hit]:
     """`n = 3` and `two patients` disclose as much as a table's cell; code is not prose."""
     if layer.code:
         return
-    for found in _N_EQUALS.finditer(layer.text):
+    lower = layer.text.lower()
+    for found in _N_EQUALS.finditer(layer.text) if any(form in lower for form in _N_FORMS) else ():
         if 0 < int(found.group(1).replace(",", "")) < p.minimum:
             yield Hit(text=f"a number of people below {p.minimum}{layer.suffix}", place=layer.place(found.start()))
-    lower = layer.text.lower()
     if not any(stem in lower for stem in _STEMS.split()):
         return
     for found in _SPOKEN.finditer(layer.text):

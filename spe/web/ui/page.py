@@ -83,6 +83,7 @@ def render(request: Request, template: str, **context: Any) -> str:
     me = perhaps(request)
     web = settings(request)
     app = services(request)
+    name_of = _namer(request)
     return ENVIRONMENT.get_template(template).render(
         {
             "me": me,
@@ -94,7 +95,8 @@ def render(request: Request, template: str, **context: Any) -> str:
             "now": app.house.ports.clock.now(),
             "banner": None,
             "errors": {},
-            "name_of": _namer(request),
+            "name_of": name_of,
+            "names_of": lambda people: sorted(name_of(person) for person in people),
             **context,
         }
     )

@@ -17,9 +17,18 @@ class Element:
 
     tag: str
     attributes: dict[str, str]
-    children: list["Element"] = field(default_factory=list)
-    text: str = ""
+    parts: list["Element | str"] = field(default_factory=list)
     parent: "Element | None" = None
+
+    @property
+    def children(self) -> list["Element"]:
+        """The elements directly below."""
+        return [part for part in self.parts if isinstance(part, Element)]
+
+    @property
+    def text(self) -> str:
+        """The text directly below."""
+        return "".join(part for part in self.parts if isinstance(part, str))
 
     def all(self, *tags: str) -> list["Element"]:
         """Every element of these tags below, in order."""
@@ -33,7 +42,7 @@ class Element:
     @property
     def said(self) -> str:
         """All text below, spaces made single."""
-        return " ".join((self.text + " " + " ".join(c.said for c in self.children)).split())
+        return " ".join(" ".join(p if isinstance(p, str) else p.said for p in self.parts).split())
 
 
 class Tree(HTMLParser):
@@ -49,7 +58,7 @@ class Tree(HTMLParser):
         if len(names) != len(set(names)):
             self.faults.append(f"<{tag}> repeats an attribute: {names}")
         made = Element(tag, {name: value or "" for name, value in attrs}, parent=self.at)
-        self.at.children.append(made)
+        self.at.parts.append(made)
         if tag not in VOID:
             self.at = made
 
@@ -61,7 +70,7 @@ class Tree(HTMLParser):
         self.at = self.at.parent
 
     def handle_data(self, data: str) -> None:
-        self.at.text += data
+        self.at.parts.append(data)
 
 
 @dataclass
