@@ -25,11 +25,12 @@ DECLARATION = "egress.yaml"
 LEFT_OUT = ".ipynb_checkpoints"
 UNDER_WAY = frozenset({"submitted", "checking"})
 DOOR_SECONDS = 300.0
+NO_ANSWER = 503
 Tell = Callable[[str], None]
 
 
 class Refused(Exception):
-    """The environment said no; `sentences` say why and what to do, `status` is the HTTP status (0: no answer)."""
+    """The environment said no; `sentences` say why and what to do, `status` is the HTTP status (0: nothing was asked)."""
 
     def __init__(self, status: int, sentences: Iterable[str], problem: Mapping[str, Any] | None = None) -> None:
         self.status = status
@@ -229,7 +230,8 @@ def _ask(method: str, path: str, data: bytes | Iterator[bytes] | None, headers: 
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Refused(0, [f"The gate does not answer ({error}). Save your work and try again in a moment."]) from error
+        sentence = f"The gate does not answer ({error}). Save your work and try again in a moment."
+        raise Refused(NO_ANSWER, [sentence], {"code": "unavailable", "detail": sentence}) from error
     finally:
         connection.close()
     document = _decoded(text)

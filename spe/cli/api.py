@@ -78,13 +78,17 @@ class Desk:
         return self._send("GET", path).content
 
     def save(self, path: str, target: Path) -> int:
-        """GET into a new file, piece by piece; its size. A file that is there is never written over."""
-        with self._http.stream("GET", path) as answer:
-            if answer.status_code >= httpx2.codes.BAD_REQUEST:
-                answer.read()
-                self._refuse(answer)
-            with target.open("xb") as file:
-                return sum(file.write(piece) for piece in answer.iter_bytes())
+        """GET into a new file, piece by piece; its size. What is there is never written over, half is never left."""
+        with target.open("xb") as file:
+            try:
+                with self._http.stream("GET", path) as answer:
+                    if answer.status_code >= httpx2.codes.BAD_REQUEST:
+                        answer.read()
+                        self._refuse(answer)
+                    return sum(file.write(piece) for piece in answer.iter_bytes())
+            except BaseException:
+                target.unlink()
+                raise
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST a JSON body, decoded."""
@@ -94,6 +98,10 @@ class Desk:
     def fetch(self, path: str, body: Mapping[str, Any]) -> bytes:
         """POST a JSON body; the answer's bytes."""
         return self._send("POST", path, json=dict(body)).content
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def holds(self, path: str, tag: str) -> None:
         """Let the next decision on `path` be about what had this entity tag."""
@@ -154,7 +162,7 @@ def inside(act: Callable[[], T]) -> T:
     except notebook.Refused as refusal:
         if refusal.status:
             raise error_of(refusal.status, refusal.problem or {"detail": str(refusal)}) from refusal
-        raise Invalid({"submit": str(refusal)}) if refusal.__cause__ is None else _silent(str(refusal)) from refusal
+        raise Invalid({"submit": str(refusal)}) from refusal
 
 
 def error_of(status: int, problem: Mapping[str, Any]) -> SpeError:

@@ -19,6 +19,7 @@ import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spe.adapters.secrets import ed25519
+from spe.cli.api import Desk
 from spe.cli.egress import inside_of, judgements_of
 from spe.domain.errors import Invalid
 from spe.domain.keys import TrustedKeys
@@ -126,6 +127,18 @@ def settling(ground: Ground) -> Iterator[None]:
 
 @pytest.fixture
 def shell(tmp_path) -> Iterator[Shell]:
+    with a_shell(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_shell(tmp_path_factory) -> Iterator[Shell]:
+    with a_shell(tmp_path_factory.mktemp("shell")) as made:
+        yield made
+
+
+@contextmanager
+def a_shell(tmp_path: Path) -> Iterator[Shell]:
     (tmp_path / "home" / "outputs").mkdir(parents=True)
     (tmp_path / "world").mkdir()
     bound = socket.socket()
@@ -246,21 +259,21 @@ def test_a_refusal_inside_has_its_reason_and_code(shell):
     assert "suspended" in done.err
 
 
-def test_a_silent_gate_is_told_apart_from_a_refusal(shell):
-    done = shell._run(("secret", "get", SECRET), "", {"SPE_DOOR": str(shell.home / "nobody.sock")})
+def test_a_silent_gate_is_told_apart_from_a_refusal(shared_shell):
+    done = shared_shell._run(("secret", "get", SECRET), "", {"SPE_DOOR": str(shared_shell.home / "nobody.sock")})
     assert done.code == 6
     assert "does not answer" in done.err
 
 
-def test_a_secret_is_borrowed_inside_and_another_is_refused(shell):
-    assert shell.inside("secret", "get", SECRET).out == "value-of-the-registry-key\n"
-    other = shell.inside("secret", "get", "other")
+def test_a_secret_is_borrowed_inside_and_another_is_refused(shared_shell):
+    assert shared_shell.inside("secret", "get", SECRET).out == "value-of-the-registry-key\n"
+    other = shared_shell.inside("secret", "get", "other")
     assert (other.code, other.out) == (4, "")
     assert "does not list" in other.err
 
 
-def test_the_permit_is_shown_inside_without_naming_it(shell):
-    assert shell.inside("permit", "show").json["id"] == shell.ground.permit_id
+def test_the_permit_is_shown_inside_without_naming_it(shared_shell):
+    assert shared_shell.inside("permit", "show").json["id"] == shared_shell.ground.permit_id
 
 
 def test_the_python_call_does_the_same_and_needs_the_standard_library_only(shell):
@@ -435,12 +448,11 @@ def test_login_keeps_a_token_for_its_owner_only(shell):
         ({"SPE_URL": "{url}", "SPE_TOKEN": "wrong"}, 3),
         ({"SPE_URL": "http://127.0.0.1:9", "SPE_TOKEN": "x"}, 6),
         ({"SPE_URL": "nonsense", "SPE_TOKEN": "x"}, 2),
-        ({"SPE_URL": "http://[", "SPE_TOKEN": "x"}, 2),
     ],
 )
-def test_an_address_or_token_that_is_wrong_has_its_own_exit_code(shell, env, code):
-    given = {name: value.replace("{url}", shell.url) for name, value in env.items()}
-    done = shell.outside("", "permit", "list", env=given)
+def test_an_address_or_token_that_is_wrong_has_its_own_exit_code(shared_shell, env, code):
+    given = {name: value.replace("{url}", shared_shell.url) for name, value in env.items()}
+    done = shared_shell.outside("", "permit", "list", env=given)
     assert done.code == code, done.err
     assert done.err.strip()
 
@@ -456,22 +468,25 @@ def test_an_address_or_token_that_is_wrong_has_its_own_exit_code(shell, env, cod
         (("no-such-noun",), 2),
     ],
 )
-def test_exit_codes_are_as_documented(shell, arguments, code):
-    assert shell.outside("outsider", *arguments).code == code
+def test_exit_codes_are_as_documented(shared_shell, arguments, code):
+    assert shared_shell.outside("outsider", *arguments).code == code
 
 
-def test_lists_come_whole_however_long(shell):
-    for n in range(5):
-        shell.ground.draft({f"{n}.csv": CLEAN})
-    whole = shell.outside("researcher", "egress", "list").json
-    paged = shell.outside("researcher", "egress", "list", env={"SPE_PAGE": "1"}).json
-    assert len(whole) == len(paged) == 5
+def test_lists_come_whole_however_long(shell, monkeypatch):
+    made = [shell.ground.draft({f"{n}.csv": CLEAN}) for n in range(5)]
+    monkeypatch.setattr("spe.cli.api.PAGE", 2)
+    desk = Desk(shell.url, shell.ground.token("researcher"))
+    assert [r["id"] for r in desk.all("/egress")] == made
+    desk.close()
 
 
-def test_yaml_and_tables_are_given_when_asked_for(shell):
-    assert yaml.safe_load(shell.outside("board", "permit", "list", "-o", "yaml").out)[0]["id"] == shell.ground.permit_id
-    table = shell.outside("board", "permit", "list", "-o", "table").out
-    assert shell.ground.permit_id in table
+def test_yaml_and_tables_are_given_when_asked_for(shared_shell):
+    assert (
+        yaml.safe_load(shared_shell.outside("board", "permit", "list", "-o", "yaml").out)[0]["id"]
+        == shared_shell.ground.permit_id
+    )
+    table = shared_shell.outside("board", "permit", "list", "-o", "table").out
+    assert shared_shell.ground.permit_id in table
     assert not table.startswith("[")
 
 

@@ -112,6 +112,9 @@ class MemoryCluster:
         if step.kind is StepKind.STOP_SESSIONS:
             for person in seen.sessions:
                 self.sandboxes.stop(step.workspace, person)
+        if step.kind is StepKind.GATE and places:
+            for person in seen.sessions - places:
+                self.sandboxes.stop(step.workspace, person)
         after = replace(seen, sessions=frozenset(), **changes.get(step.kind, {}))  # type: ignore[arg-type]
         self.there[step.workspace] = after
         if not after.anything:

@@ -1,12 +1,12 @@
 """Releases: what left, its receipt, the files for the named recipient, and recall."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from spe.domain.ids import ReleaseId
 from spe.ports.objects import ObjectReader
@@ -67,7 +67,7 @@ def download(app: Services, by: By, release: Key, path: FilePath) -> StreamingRe
     """The bytes of one released file; the download is audited before the first byte."""
     reader = app.releases.download(ReleaseId(release), path, by=by)
     headers = {"Content-Length": str(reader.size), **attachment(path.rpartition("/")[2])}
-    return StreamingResponse(_pieces(reader), media_type=OCTETS, headers=headers)
+    return Download(reader, headers)
 
 
 @router.post("/releases/{release}:recall")
@@ -97,6 +97,16 @@ def release_out(view: ReleaseView) -> ReleaseOut:
     )
 
 
-def _pieces(reader: ObjectReader) -> Iterator[bytes]:
-    with reader:
-        yield from reader
+class Download(StreamingResponse):
+    """An object on its way to a browser, closed whatever becomes of the connection."""
+
+    def __init__(self, reader: ObjectReader, headers: dict[str, str]) -> None:
+        super().__init__(iter(reader), media_type=OCTETS, headers=headers)
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the object."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._reader.close()

@@ -17,6 +17,8 @@ router = APIRouter()
 MANUAL: Final = Path(__file__).parents[1] / "manual"
 ANCHOR: Final = re.compile(r"<h2>(.*?) \{#([a-z-]+)\}</h2>")
 """Headings may end in `{#name}`, so that other pages can point at them."""
+PLACE: Final = '<div class="table-place" role="region" aria-label="Table" tabindex="0">'
+"""Tables scroll in a place of their own where the window is narrow."""
 CONTENTS: Final = (
     ("Your work", ("researcher", "board", "checker", "operator", "auditor")),
     ("How it works", ("egress", "checks", "access-modes", "receipts")),
@@ -33,7 +35,9 @@ def chapters() -> dict[str, tuple[str, Markup]]:
 def _chapter(text: str) -> tuple[str, Markup]:
     title = text.partition("\n")[0].removeprefix("# ").strip()
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.partition("\n")[2])
-    return title, Markup(ANCHOR.sub(r'<h2 id="\2">\1</h2>', nh3.clean(body)))  # noqa: S704  # our own files, cleaned
+    clean = ANCHOR.sub(r'<h2 id="\2">\1</h2>', nh3.clean(body))
+    placed = clean.replace("<table>", PLACE + "<table>").replace("</table>", "</table></div>")
+    return title, Markup(placed)  # noqa: S704  # our own files, cleaned
 
 
 @router.get("/guide")

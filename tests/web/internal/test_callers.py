@@ -42,7 +42,9 @@ PATHS = ("/workspace/permit", "/workspace/egress", "/gate/entitled?person=p", "/
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("token", ["", "Bearer ", "Bearer x", "Basic eDp5", "Bearer ws-aaaaaaaaaaaaaaaa.00", "Bearer é"])
+@pytest.mark.parametrize(
+    "token", ["", "Bearer ", "Bearer x", "Basic eDp5", "Bearer ws-aaaaaaaaaaaaaaaa.00", "Bearer é"]
+)
 def test_a_call_without_the_right_token_is_refused(inner, path, token):
     headers = {"Authorization": token.encode("latin-1"), "X-Spe-Person": inner.ground.id_of("researcher")}
     assert inner.client.get(path, headers=headers).status_code == 401

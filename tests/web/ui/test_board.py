@@ -96,7 +96,9 @@ def test_an_amendment_shows_what_acts_at_once_and_what_waits_before_it_is_made(f
     assert ground.permit.terms.people == {ground.id_of("researcher")}
     assert "An amendment waits for confirmation" in page.said
     other = Browser(front, "board2")
-    (link,) = [a.attributes["href"] for a in other.get("/permits/" + ground.permit_id).root.all("a") if "confirm" in a.said]
+    (link,) = [
+        a.attributes["href"] for a in other.get("/permits/" + ground.permit_id).root.all("a") if "confirm" in a.said
+    ]
     other.send(other.get(link), link)
     assert ground.permit.terms.people == set(people)
 

@@ -13,9 +13,7 @@ def vote(front, name, request, **changes):
     page = me.get(f"/reviews/{request}")
     ticked = {
         box.attributes["name"]: [
-            b.attributes["value"]
-            for b in page.root.all("input")
-            if b.attributes.get("name") == box.attributes["name"]
+            b.attributes["value"] for b in page.root.all("input") if b.attributes.get("name") == box.attributes["name"]
         ]
         for box in page.root.all("input")
         if box.attributes.get("name", "").startswith("finding-")

@@ -126,7 +126,9 @@ def test_text_that_hides_itself_is_refused_or_written_out(front):
 def test_what_was_typed_wrongly_comes_back_as_text(front):
     browser = Browser(front, "board")
     page = browser.get("/permits/new")
-    sent = browser.send(page, "/permits/new", title=PAYLOADS[0], purpose=PAYLOADS[3], ends=PAYLOADS[1], memory=PAYLOADS[2])
+    sent = browser.send(
+        page, "/permits/new", title=PAYLOADS[0], purpose=PAYLOADS[3], ends=PAYLOADS[1], memory=PAYLOADS[2]
+    )
     assert sent.status == 422
     assert sent.faults == []
     assert all(s.attributes.get("src", "").startswith("/static/") for s in sent.root.all("script"))
