@@ -58,7 +58,7 @@ class Outbox:
 
     def _later(self, intent: Intent, error: str) -> float:
         """Try again, each time after twice the wait, at most a minute; returns the wait in seconds."""
-        wait = min(LONGEST_WAIT, 0.5 * 2 ** min(intent.attempts, 7))
+        wait: float = min(LONGEST_WAIT, 0.5 * 2 ** min(intent.attempts, 7))
         clock = self._app.house.ports.clock
         with self._app.house.ports.store.begin() as uow:
             uow.outbox.again(intent, clock.now() + timedelta(seconds=wait), error[:500])

@@ -1,6 +1,10 @@
 """What happens because time passes: expiry, closing, drift, strays, held releases, checkpoints."""
 
+import logging
+from collections.abc import Callable
+
 from spe.domain.egress import EgressState
+from spe.domain.errors import SpeError, Stale
 from spe.domain.permit import PermitState
 from spe.domain.principal import TIMERS
 from spe.domain.workspace import OPEN, WorkspaceState
@@ -8,6 +12,8 @@ from spe.reconciler.loop import Reconciler
 from spe.services.app import App
 from spe.services.disclosure import policy_for
 from spe.services.paging import every
+
+log = logging.getLogger("spe.timers")
 
 
 class Timers:
@@ -22,12 +28,21 @@ class Timers:
         self._app.permits.tick(by=TIMERS)
 
     def minute(self) -> None:
-        """Each minute: drift, strays, held releases, a checkpoint."""
-        self.owe_reconciliation()
-        self.sweep()
-        self.end_idle_sessions()
-        self.owe_releases()
-        self._app.audit.seal_if_grown()
+        """Each minute: drift, strays, idle sessions, held releases, a checkpoint; a silent port stops only its part."""
+        parts: tuple[Callable[[], object], ...] = (
+            self.owe_reconciliation,
+            self.sweep,
+            self.end_idle_sessions,
+            self.owe_releases,
+            self._app.audit.seal_if_grown,
+        )
+        for part in parts:
+            try:
+                part()
+            except Stale:
+                raise
+            except SpeError as error:
+                log.warning("%s; again in a minute", error)
 
     def owe_reconciliation(self) -> None:
         """Every open workspace is looked at again, so that drift is found without an event."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from spe.domain.audit import AuditEntry, Problem, verify_log
 from spe.domain.canonical import moment_text
 from spe.domain.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from spe.domain.errors import NotFound
-from spe.domain.errors import Corrupt
+from spe.domain.errors import Corrupt, NotFound
 from spe.domain.keys import TrustedKeys, Verify
 from spe.domain.merkle import consistency_proof, inclusion_proof, verify_consistency, verify_inclusion
 from spe.domain.principal import Permission, Principal

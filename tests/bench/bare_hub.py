@@ -5,7 +5,6 @@ that it has started; without that the Hub asks with growing pauses and a start c
 """
 
 import asyncio
-import json
 import secrets
 import subprocess
 import sys
@@ -18,13 +17,12 @@ from typing import Any
 import httpx2
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
-from spe.adapters.bubblewrap.sandbox import HOME
 from spe.adapters.cluster.embedded.notebook import Places, notebook_shape, server_command
 from spe.adapters.cluster.embedded.readiness import Listening, until
 from spe.adapters.hub.jupyterhub import JupyterHub
 from spe.adapters.hub.processes import find_node, find_proxy
 from spe.domain.permit import Limits
-from tests.support.hub_stack import ROOT, free_ports, node_modules, wait_for
+from tests.support.hub_stack import free_ports, node_modules, wait_for
 
 SETTINGS = "/opt/jupyter"
 SCOPES = ("admin:users", "list:users", "read:users", "read:servers", "servers", "access:servers")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -32,7 +33,7 @@ REAL_SHARE = 4
 
 RATE = Goal(bound=0.8, at_least=True)
 ADDED = Goal(bound=1.0, added=True)
-MUCH = {"daily_bytes": 2**40, "message_bytes": 8 * MEGABYTE}
+MUCH: dict[str, Any] = {"daily_bytes": 2**40, "message_bytes": 8 * MEGABYTE}
 LISTING = "api/contents?content=1&type=directory"
 
 OUTPUTS = frozenset({"stream", "display_data"})

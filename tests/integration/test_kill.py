@@ -29,18 +29,22 @@ VICTIMS = {
 
 
 def processes(running: Instance, mark: str) -> list[int]:
-    """Processes of this environment whose command line or environment shows the mark and the home."""
-    found = []
+    """Descendants of this environment's supervisor whose command line shows the mark."""
+    parents: dict[int, int] = {}
+    lines: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            line = (folder / "cmdline").read_bytes().decode(errors="replace")
-            around = (folder / "environ").read_bytes().decode(errors="replace")
+            lines[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-        ours = any(str(place) in text for place in (running.home, running.run) for text in (line, around))
-        if mark in line and (ours or mark == VICTIMS["checker"]):
-            found.append(int(folder.name))
-    return found
+    return [pid for pid, line in lines.items() if mark in line and _descends(pid, running.process.pid, parents)]
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid != ancestor:
+        pid = parents[pid]
+    return pid == ancestor
 
 
 def persist(what: str, act: Callable[[], T], *, fine: tuple[str, ...] = (), seconds: float = 60) -> T | None:
@@ -182,7 +186,7 @@ def _alive_again(running: Instance, facts: dict[str, Any]) -> None:
 
 
 def _nothing_left(running: Instance) -> None:
-    left = [pid for mark in VICTIMS.values() for pid in processes(running, mark) if mark != VICTIMS["checker"]]
+    left = [pid for mark in VICTIMS.values() for pid in processes(running, mark)]
     assert not left
     mounts = Path("/proc/mounts").read_text()
     assert str(running.home) not in mounts

@@ -69,6 +69,7 @@ SETUP = Principal(
 CLIENT = Client(id="spe-hub", secret="s" * 40, redirect="http://localhost:8000/hub/oauth_callback")
 SECRET = "registry-key"
 CLEAN = b"arm,persons,events\nplacebo,246,120\ntreated,440,179\n"
+NO_PERMIT, NO_WORKSPACE = PermitId(""), WorkspaceId("")
 LEAKING = b"arm,persons\nplacebo,246\ntreated,3\n"
 
 
@@ -88,8 +89,8 @@ class Ground:
     policies: list[PolicySet]
     people: dict[str, Person] = field(default_factory=dict)
     dataset: DatasetVersion | None = None
-    permit_id: PermitId = PermitId("")
-    workspace_id: WorkspaceId = WorkspaceId("")
+    permit_id: PermitId = NO_PERMIT
+    workspace_id: WorkspaceId = NO_WORKSPACE
 
     def by(self, name: str) -> Principal:
         """One of the cast as somebody who acts."""

@@ -6,7 +6,7 @@ read. Tests that change data register a dataset of their own.
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -32,10 +32,12 @@ from tests.support.inmemory import (
 
 
 class Template:
-    """One world made once, of which each test gets a copy."""
+    """One world made once, of which each test gets a copy; `prepare` does to it what all of them need."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, prepare: Callable[[Ground], None] = lambda _: None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         with world(folder) as ground:
+            prepare(ground)
             self._ground = ground
 
     @contextmanager

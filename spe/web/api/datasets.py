@@ -1,7 +1,6 @@
 """Dataset versions: register a folder of the server, verify, withdraw."""
 
 from datetime import datetime
-from pathlib import Path as Folder
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response, status
@@ -9,7 +8,6 @@ from pydantic import Field, JsonValue
 
 from spe.domain.canonical import canonical
 from spe.domain.dataset import AccessMode, DatasetVersion, Guarantee
-from spe.domain.errors import Invalid
 from spe.domain.ids import DatasetId
 from spe.domain.principal import Permission, Principal
 from spe.services.datasets import DEFAULT_NEEDS
@@ -18,12 +16,12 @@ from spe.web.api.bodies import Id, In, Line, Out, Text, Words
 from spe.web.api.conditions import IdempotencyKey, created
 from spe.web.api.paging import Page, PageOut, cut
 from spe.web.auth import By, Services, Web
+from spe.web.places import allowed, profile_at
 from spe.web.settings import WebSettings
 
 router = APIRouter(tags=["datasets"])
 Key = Annotated[str, Path(max_length=40)]
 Number = Annotated[str, Path(max_length=20)]
-LARGEST_PROFILE = 256 * 1024**2
 
 
 class NewDataset(In):
@@ -161,28 +159,7 @@ def withdraw(app: Services, by: By, dataset: Key, number: Number) -> DatasetOut:
     return dataset_out(app.datasets.withdraw(seen.key, by=by), by=by)
 
 
-def allowed(web: WebSettings, text: str, field: str) -> Folder:
-    """A place on the server, where registration is allowed. Links do not lead out of the roots."""
-    path = Folder(text)
-    if not path.is_absolute() or not text.isprintable() or ".." in path.parts:
-        raise Invalid({field: "Give the whole path on the server, beginning with a slash, without “..”."})
-    real = path.resolve()
-    if web.dataset_roots and not any(real.is_relative_to(root.resolve()) for root in web.dataset_roots):
-        roots = ", ".join(str(root) for root in web.dataset_roots)
-        raise Invalid({field: f"Datasets are registered below {roots}; put it there first."})
-    return path
-
-
 def _profile(web: WebSettings, body: NewDataset) -> bytes | None:
     if body.profile is not None:
         return canonical(body.profile)
-    if not body.profile_file:
-        return None
-    try:
-        with allowed(web, body.profile_file, "profile_file").open("rb") as file:
-            data = file.read(LARGEST_PROFILE + 1)
-    except OSError as error:
-        raise Invalid({"profile_file": f"The profile cannot be read: {error.strerror}."}) from error
-    if len(data) > LARGEST_PROFILE:
-        raise Invalid({"profile_file": "The profile is larger than 256 MiB."})
-    return data
+    return profile_at(web, body.profile_file) if body.profile_file else None

@@ -11,8 +11,8 @@ from spe.domain.principal import Permission, Principal
 from spe.services.app import App
 from spe.services.datasets import DEFAULT_NEEDS
 from spe.services.operations import OperationsService
-from spe.web.api.datasets import allowed
 from spe.web.auth import Services, settings
+from spe.web.places import allowed, profile_at
 from spe.web.settings import WebSettings
 from spe.web.ui.flash import done
 from spe.web.ui.form import Form, Sent
@@ -22,7 +22,6 @@ from spe.web.ui.words import ACCESS_MODES, GUARANTEES
 router = APIRouter()
 Keeper = Annotated[Principal, Depends(needs(Permission.DATASET_REGISTER))]
 TEXTS = ("folder", "title", "holder", "number", "description", "dataset", "disclosure_policy", "profile_file")
-LARGEST_PROFILE = 256 * 1024**2
 
 
 @router.get("/datasets")
@@ -98,21 +97,8 @@ def _asked(web: WebSettings, form: Sent) -> dict[str, Any]:
         "needs": [need for need in Guarantee if need in form.chosen("needs")],
         "access_modes": [mode for mode in AccessMode if mode in form.chosen("access_modes")],
         "disclosure_policy": form.text("disclosure_policy"),
-        "profile": _profile(web, form.text("profile_file")),
+        "profile": profile_at(web, form.text("profile_file")) if form.text("profile_file") else None,
     }
-
-
-def _profile(web: WebSettings, place: str) -> bytes | None:
-    if not place:
-        return None
-    try:
-        with allowed(web, place, "profile_file").open("rb") as file:
-            data = file.read(LARGEST_PROFILE + 1)
-    except OSError as error:
-        raise Invalid({"profile_file": f"The profile cannot be read: {error.strerror}."}) from error
-    if len(data) > LARGEST_PROFILE:
-        raise Invalid({"profile_file": "The profile is larger than 256 MiB."})
-    return data
 
 
 def _users(app: App, key: str, me: Principal) -> list[Any]:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from spe.web.app import create_public
 from spe.web.settings import WebSettings
-from tests.support.ground import world
+from tests.support.ground import CLEAN, world
 from tests.support.instance import free_ports
 from tests.web.ui.estate import PAGES, Estate, estate
 
@@ -144,6 +144,21 @@ def test_a_slow_start_shows_each_step_and_keeps_itself_current(served, chromium)
         go_on.set()
         ground.hub.progress = usual  # type: ignore[method-assign]
         context.close()
+
+
+def test_the_checks_end_in_front_of_ones_eyes(served, chromium):
+    ground = served.ground
+    request = ground.draft({"late.csv": CLEAN})
+    context = context_of(chromium, served, "researcher")
+    page = context.new_page()
+    page.goto(f"{served.ids['portal']}/egress/{request}")
+    page.get_by_role("button", name="Submit for checking").click()
+    page.get_by_text("The request is submitted.").wait_for(timeout=20_000)
+    marked = page.evaluate("window.marked = true")
+    ground.settle()
+    page.get_by_text("The checks found nothing in this file.").wait_for(timeout=20_000)
+    assert page.evaluate("window.marked") is marked
+    context.close()
 
 
 def test_the_whole_page_is_reached_by_keyboard_and_the_focus_is_seen(served, chromium):
