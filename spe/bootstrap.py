@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,20 +143,25 @@ def web_settings(settings: Settings) -> WebSettings:
 
 def gate_facts(settings: Settings) -> GateFacts:
     """What every gate is told."""
-    import jupyter_server
-    import jupyterlab
-
-    share = Path(jupyterlab.__file__).parents[4] / "share" / "jupyter" / "lab"
+    share = _package("jupyterlab").parents[3] / "share" / "jupyter" / "lab"
     if not (share / "static").is_dir():
         raise Invalid({"jupyterlab": f"JupyterLab's static files are not at {share}; run `make demo` again."})
     return GateFacts(
         hub=f"http://127.0.0.1:{settings.hub_internal}",
         lab=share,
-        server=Path(jupyter_server.__file__).parent / "static",
+        server=_package("jupyter_server") / "static",
         public_origins=(settings.hub_url,),
         message_bytes=settings.message_bytes,
         terminals=settings.terminals,
     )
+
+
+def _package(name: str) -> Path:
+    """The folder of an installed package, found without importing it: that would take seconds."""
+    found = find_spec(name)
+    if found is None or found.origin is None:
+        raise Invalid({name: "It is not installed; run `make demo`, which installs what is missing."})
+    return Path(found.origin).parent
 
 
 def hub_settings(settings: Settings) -> HubSettings:
