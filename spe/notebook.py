@@ -30,7 +30,7 @@ Tell = Callable[[str], None]
 
 
 class Refused(Exception):
-    """The environment said no; `sentences` say why and what to do, `status` is the HTTP status (0: nothing was asked)."""
+    """A no: `sentences` say why and what to do, `status` is the HTTP status (0: nothing was asked)."""
 
     def __init__(self, status: int, sentences: Iterable[str], problem: Mapping[str, Any] | None = None) -> None:
         self.status = status

@@ -65,7 +65,8 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Invalid({"folder": f"{path} cannot be read: {error.strerror}. Mend its rights, then try again."}) from error
+        sentence = f"{path} cannot be read: {error.strerror}. Mend its rights, then try again."
+        raise Invalid({"folder": sentence}) from error
 
 
 def _hash(directory: int, name: str, path: str) -> ManifestFile:

@@ -25,7 +25,6 @@ from spe.services.evidence import load
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand, offers
 
-
 CONCLUSIONS = frozenset({"approve", "return", "reject"})
 
 

@@ -22,7 +22,7 @@ from spe.web.auth import Services, Web
 from spe.web.settings import WebSettings
 
 router = APIRouter(prefix="/views", include_in_schema=False)
-LIFE = timedelta(minutes=10)
+LIFE = timedelta(minutes=60)
 PNG = b"\x89PNG\r\n\x1a\n"
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:8px;color:#111;background:#fff}"

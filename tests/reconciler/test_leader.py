@@ -112,8 +112,9 @@ def test_the_loops_carry_out_what_people_decide(ground: Ground) -> None:
         change = ground.app.permits.resume(ground.permit_id, by=ground.by("board")).pending[0]
         ground.app.permits.confirm(change.id, by=ground.by("board2"))
         eventually(lambda: bool(ground.cluster.observe(ground.workspace_id).places))
-        request = ground.app.egress.submit(ground.draft({"t.csv": b"arm,n\na,200\nb,300\n"}), by=ground.by("researcher"))
-        eventually(lambda: ground.request(request.request.id).state == "in-review")
+        request = ground.draft({"t.csv": b"arm,n\na,200\nb,300\n"})
+        ground.app.egress.submit(request, by=ground.by("researcher"))
+        eventually(lambda: ground.request(request).state == "in-review")
 
 
 def test_another_process_takes_over_when_the_first_is_silent(ground: Ground) -> None:
@@ -133,8 +134,8 @@ def test_of_two_at_once_one_acts_and_the_other_waits(ground: Ground) -> None:
             suspend(ground)
             eventually(lambda: not ground.cluster.observe(ground.workspace_id).data)
             assert second.alive == 0.0
-    cuts = [e for e in ground.app.audit.entries(event="workspace.observed", by=ground.by("auditor"))]
-    assert len({(e.details["condition"], e.details["holds"], e.at) for e in cuts}) == len(cuts)
+    seen = ground.app.audit.entries(event="workspace.observed", by=ground.by("auditor"))
+    assert len({(e.details["condition"], e.details["holds"], e.at) for e in seen}) == len(seen)
 
 
 def test_a_loop_goes_on_after_whatever_went_wrong(ground: Ground) -> None:

@@ -188,9 +188,7 @@ def test_data_is_never_shown_when_the_seal_does_not_hold(ground: Ground) -> None
 
 
 @pytest.mark.parametrize("kind", [StepKind.STOP_SESSIONS, StepKind.WITHDRAW_DATA, StepKind.REMOVE_FOLDERS])
-def test_a_teardown_that_is_refused_goes_on_later_and_never_says_closed_before(
-    ground: Ground, kind: StepKind
-) -> None:
+def test_a_teardown_that_is_refused_goes_on_later_and_never_says_closed_before(ground: Ground, kind: StepKind) -> None:
     ground.open_session()
     ground.cluster.refuses[kind] = "still busy"
     revoke(ground)
@@ -375,7 +373,8 @@ def end_of(ground: Ground) -> dict[str, object]:
         return replace(facts, workspace=WorkspaceId(str(numbers[facts.workspace])))
 
     return {
-        "spaces": [(v.workspace.state, sorted((c.name, c.holds) for c in v.workspace.conditions)) for v in spaces.values()],
+        "spaces": [v.workspace.state for v in spaces.values()],
+        "conditions": [sorted((c.name, c.holds) for c in v.workspace.conditions) for v in spaces.values()],
         "permits": [v.permit.state for v in ground.app.permits.all(by=auditor)],
         "requests": [v.request.state for v in ground.app.egress.all(by=auditor)],
         "releases": len(ground.app.releases.all(by=auditor)),

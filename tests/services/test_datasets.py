@@ -164,7 +164,7 @@ def test_an_added_lost_or_renamed_file_is_found(ground: Ground, folder: Path, ch
     version = register(ground, folder)
     {
         "added": lambda: (folder / "new.txt").write_text(""),
-        "gone": lambda: (folder / "readme.txt").unlink(),
+        "gone": (folder / "readme.txt").unlink,
         "renamed": lambda: (folder / "readme.txt").rename(folder / "README.txt"),
     }[change]()
     assert denied(lambda: ground.app.datasets.verify(version.key, by=ground.by("operator"))) == ("dataset-changed",)

@@ -156,7 +156,7 @@ def test_a_file_is_replaced_or_dropped_in_a_draft(ground: Ground) -> None:
 def test_what_is_said_about_files_is_about_files_that_are_there(ground: Ground) -> None:
     request, by = draft(ground), ground.by("researcher")
     egress = ground.app.egress
-    with pytest.raises(Invalid, match="other.csv"):
+    with pytest.raises(Invalid, match=r"other\.csv"):
         egress.describe(request, declarations={"other.csv": Declaration(path="other.csv")}, by=by)
     with pytest.raises(Invalid, match="control"):
         egress.describe(request, purpose="a\u202eb", by=by)

@@ -143,7 +143,8 @@ def test_the_value_is_found_nowhere_but_where_it_is_handed_out(
     caplog.set_level("DEBUG")
     ground.app.secrets.put(SECRET, PLANTED, by=ground.by("operator"))
     found = lease(ground)
-    shown = [repr(found), str(found), f"{found.value}", repr(ground.app.secrets.held(ground.workspace_id, by=ground.by("operator")))]  # fmt: skip
+    held = ground.app.secrets.held(ground.workspace_id, by=ground.by("operator"))
+    shown = [repr(found), str(found), f"{found.value}", repr(held)]
     with pytest.raises(Refused) as caught:
         lease(ground, "other")
     shown.append(repr(caught.value))

@@ -39,6 +39,8 @@ FILES = {
     "b.csv": (CLEAN.replace(b"440", b"441"), CLEAN.replace(b"440", b"442")),
 }
 RELEASED = (EgressState.RELEASED, EgressState.RECALLED)
+ACCIDENTS = ("policy", "term", "suspend", "byte", "person", "restart")
+UNDER_WAY = (EgressState.APPROVED, EgressState.RELEASING)
 
 people = st.sampled_from(EVERYBODY)
 authors = st.sampled_from(AUTHORS)
@@ -107,11 +109,13 @@ class Story(RuleBasedStateMachine):
 
     # --- what people do
 
-    @initialize(steps=st.sampled_from([5, 7, 4, 6, 3, 2, 0]))
-    def begin(self, steps: int) -> None:
+    @initialize(steps=st.sampled_from([5, 7, 4, 6, 3, 2, 0]), what=st.sampled_from(["", *ACCIDENTS]))
+    def begin(self, steps: int, what: str) -> None:
         self.requests = [self.ground.draft({"a.csv": CLEAN, "b.csv": FILES["b.csv"][0]})]
         for _ in range(steps):
             self.go_on(0)
+        if what and self.ground.request(self.requests[0]).state in UNDER_WAY:
+            self.something_happens_while_a_release_is_carried_out(what)
 
     @rule(number=numbers)
     def people_and_loops_go_on(self, number: int) -> None:
@@ -273,6 +277,30 @@ class Story(RuleBasedStateMachine):
         steps = {"check": app.checks.run, "begin": app.releases.begin, "finish": app.releases.finish}
         self.attempt(lambda: steps[step](request))
 
+    @precondition(lambda self: any(self.ground.request(r).state in UNDER_WAY for r in self.requests))
+    @rule(what=st.sampled_from(ACCIDENTS))
+    def something_happens_while_a_release_is_carried_out(self, what: str) -> None:
+        """The machine goes on before any loop has looked at the change."""
+        app = self.ground.app
+        if what == "term":
+            left = self.ground.permit.terms.ends - self.ground.clock.now()
+            self.ground.clock.turn(seconds=max(0.0, left.total_seconds()))
+        elif what == "policy":
+            with_other_policy(self.ground, f"2.0.{len(self.ground.policies)}")
+        elif what == "suspend":
+            self.narrow("suspend", True)
+        elif what == "byte":
+            self.a_stored_byte_changes(0, True)
+        elif what == "person":
+            self.amend(True, False)
+            self.confirm("board2")
+        else:
+            restart(self.ground)
+            app = self.ground.app
+        for request in self.requests:
+            self.attempt(lambda r=request: app.releases.begin(r))
+            self.attempt(lambda r=request: app.releases.finish(r))
+
     # --- what must always hold
 
     def look(self, request: EgressRequest) -> "Look":
@@ -380,7 +408,7 @@ def votes_are_of_people_who_may(found: Look) -> None:
 
 
 Story.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=16,
     deadline=None,
     suppress_health_check=list(HealthCheck),

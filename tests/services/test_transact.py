@@ -133,8 +133,10 @@ def acts(ground: Ground) -> dict[str, Callable[[], Act]]:
         "sign out": sign_out,
         "accept terms": lambda: lambda: app.people.accept_terms(ground.permit_id, by=researcher),
         "switch off": lambda: lambda: app.people.switch(ground.id_of("colleague"), active=False, by=by("operator")),
-        "propose": lambda: lambda: app.permits.propose(
-            kind="data-permit", issuer="B", terms=ground.terms("researcher"), by=by("board")
+        "propose": lambda: (
+            lambda: app.permits.propose(
+                kind="data-permit", issuer="B", terms=ground.terms("researcher"), by=by("board")
+            )
         ),
         "confirm": confirm,
         "widen": widen,

@@ -13,7 +13,7 @@ from spe.web.ui.flash import done
 from spe.web.ui.form import Form
 from spe.web.ui.page import needs, page, wrong
 from spe.web.ui.permits import choices
-from spe.web.ui.terms_form import fields_of, fields_sent, terms_from
+from spe.web.ui.terms_form import fields_of, fields_sent, in_order, terms_from
 
 router = APIRouter()
 Proposer = Annotated[Principal, Depends(needs(Permission.PERMIT_PROPOSE))]
@@ -41,7 +41,7 @@ def amend(request: Request, permit: PermitId, app: Services, me: Proposer, form:
             return done(request, f"/permits/{permit}", "permit-amended")
         app.permits.examine(terms, by=me)
     except (Invalid, Refused) as error:
-        return _form(request, app, permit, me, given=given, status=422, errors=wrong(error))
+        return _form(request, app, permit, me, given=given, status=422, errors=in_order(wrong(error)))
     effects = app.permits.preview(permit, "amend", terms, by=me)
     return page(request, "permits/preview.html", view=view, given=given, effects=effects)
 

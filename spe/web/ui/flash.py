@@ -28,7 +28,6 @@ class Banner:
 
 
 BANNERS: Final = {
-    "signed-in": Banner("You are signed in."),
     "terms-accepted": Banner("You accepted the terms of use.", "You can start a session now."),
     "session-requested": Banner("The session is starting.", "This page shows how it goes.", "info"),
     "session-stopped": Banner("The session has ended.", "Your files in the workspace are kept."),

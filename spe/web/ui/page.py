@@ -20,7 +20,7 @@ from spe.web.auth import csrf_token, current, perhaps, services, settings
 from spe.web.problems import Problem
 from spe.web.ui import show
 from spe.web.ui.flash import banner_of, forget
-from spe.web.ui.words import GUARANTEES, RESIDUAL_RISK, ROLES, word
+from spe.web.ui.words import GUARANTEES, RESIDUAL_RISK, word
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
@@ -60,9 +60,7 @@ def _environment() -> Environment:
     made.filters.update(
         moment=show.moment, day=show.day, bytes=show.size, lines=show.lines, digest=show.digest, plain=show.plain
     )
-    made.globals.update(
-        word=word, count=show.count, ago=show.ago, roles=ROLES, guarantees=GUARANTEES, residual_risk=RESIDUAL_RISK
-    )
+    made.globals.update(word=word, count=show.count, ago=show.ago, guarantees=GUARANTEES, residual_risk=RESIDUAL_RISK)
     return made
 
 

@@ -16,7 +16,7 @@ from spe.web.ui.flash import done
 from spe.web.ui.form import Form
 from spe.web.ui.page import needs, page, wrong
 from spe.web.ui.pending import waiting_for
-from spe.web.ui.terms_form import fields_sent, fresh_fields, terms_from
+from spe.web.ui.terms_form import fields_sent, fresh_fields, in_order, terms_from
 from spe.web.ui.words import ACCESS_MODES, PERMIT_KINDS
 
 router = APIRouter()
@@ -47,7 +47,9 @@ def propose(request: Request, app: Services, me: Proposer, form: Form) -> Respon
     try:
         view = app.permits.propose(kind=kind, issuer=issuer, terms=terms_from(given), by=me)
     except (Invalid, Refused) as error:
-        return _form(request, app, me, given=given, kind=kind, issuer=issuer, status=422, errors=wrong(error))
+        errors = dict(wrong(error)) | ({} if issuer else {"issuer": "Say which body decided."})
+        again = {"given": given, "kind": kind, "issuer": issuer, "errors": in_order(errors)}
+        return _form(request, app, me, status=422, **again)
     return done(request, f"/permits/{view.permit.id}", "permit-proposed")
 
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from spe.domain.dataset import AccessMode
 from spe.domain.errors import Invalid
 from spe.domain.ids import PersonId
-from spe.domain.permit import Limits, Terms
+from spe.domain.permit import Limits, Terms, problems_of
 from spe.web.ui.form import Sent
 from spe.web.ui.show import plain
 
@@ -27,6 +27,11 @@ TEXTS: Final = (
 MANY: Final = ("people", "datasets", "secrets")
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST: Final = 1_000_000.0
+ORDER: Final = (
+    *("kind", "issuer", "title", "purpose", "people", "datasets", "starts", "ends", "access_mode", "limits"),
+    *("memory", "cpu", "disk", "daily", "idle", "secrets", "conditions"),
+)
+"""The fields from top to bottom."""
 
 Fields = Mapping[str, str | tuple[str, ...]]
 
@@ -85,7 +90,7 @@ def fields_sent(form: Sent) -> dict[str, str | tuple[str, ...]]:
 
 
 def terms_from(given: Fields, *, old: Terms | None = None) -> Terms:
-    """Terms from fields. Raises `Invalid` with a sentence for each field that cannot be read."""
+    """Terms from fields. Raises `Invalid` when a field cannot be read, with a sentence for each that is wrong."""
     before = fields_of(old) if old else {}
     problems: dict[str, str] = {}
 
@@ -115,9 +120,7 @@ def terms_from(given: Fields, *, old: Terms | None = None) -> Terms:
     cpu = read("cpu", old.limits.cpu if old else None, read_amount, "Give a number of cores above 0.", 1.0)
     idle = read("idle", old.limits.idle_minutes if old else None, read_minutes, "Give whole minutes above 0.", 1)
     mode = read("access_mode", None, AccessMode, "Choose an access mode.", AccessMode.DIRECT)
-    if problems:
-        raise Invalid(problems)
-    return Terms(
+    terms = Terms(
         title=str(given["title"]),
         purpose=str(given["purpose"]),
         conditions=str(given["conditions"]),
@@ -129,6 +132,9 @@ def terms_from(given: Fields, *, old: Terms | None = None) -> Terms:
         access_mode=mode,
         limits=Limits(cpu=cpu, idle_minutes=idle, **amounts),
     )
+    if problems:
+        raise Invalid({**problems_of(terms, now=NEVER), **problems})
+    return terms
 
 
 def moment_field(value: datetime) -> str:
@@ -154,3 +160,9 @@ def read_minutes(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text[:9]) <= LARGEST:
         raise ValueError(text)
     return int(text)
+
+
+def in_order(errors: Mapping[str, str]) -> dict[str, str]:
+    """Errors from the top of the form to its bottom, then those of no field."""
+    known = {name: errors[name] for name in ORDER if name in errors}
+    return {**known, **errors}

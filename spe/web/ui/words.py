@@ -144,21 +144,6 @@ PERMIT_KINDS: Final = (
     ("internal-approval", "Internal approval"),
 )
 
-CONDITIONS: Final = {
-    "network-sealed": "The network is sealed, seen from inside",
-    "data-exposed": "The approved datasets are there, read-only",
-    "gate-ready": "The gate is running",
-    "folders-ready": "The folders are there",
-}
-
-DAILY_LIMITS: Final = (
-    ("memory", "Memory", "GiB for each session"),
-    ("cpu", "Processors", "cores for each session"),
-    ("disk", "Disk", "GiB for the workspace"),
-    ("daily", "To the browser", "MiB for each person and day"),
-    ("idle", "Idle end", "minutes without use until a session ends"),
-)
-
 TABLES: Final[dict[str, dict[str, Word]]] = {
     "permit": {str(k): v for k, v in PERMIT_STATES.items()},
     "workspace": {str(k): v for k, v in WORKSPACE_STATES.items()},

@@ -56,6 +56,6 @@ def test_no_page_changes_anything_when_it_is_only_read(furnished, browsers):
 
 def test_a_forged_banner_is_not_shown(browsers, furnished):
     browser = browsers("researcher")
-    browser.client.cookies.set("spe_flash", "signed-in." + "0" * 64, domain="127.0.0.1")
-    assert "You are signed in" not in browser.get("/").html
+    browser.client.cookies.set("spe_flash", "permit-confirmed." + "0" * 64, domain="127.0.0.1")
+    assert "You confirmed the proposal" not in browser.get("/").html
     browser.client.cookies.delete("spe_flash")

@@ -76,24 +76,22 @@ def test_a_form_sent_back_untouched_is_the_same_terms(old):
     assert terms_from(fields_of(old), old=old) == old
 
 
-@pytest.mark.parametrize(
-    ("field", "text"),
-    [
-        ("memory", "0"),
-        ("memory", "nan"),
-        ("memory", "-1"),
-        ("cpu", "inf"),
-        ("disk", "1e99"),
-        ("idle", "1.5"),
-        ("idle", "²"),
-        ("starts", "today"),
-        ("ends", ""),
-        ("access_mode", "telepathy"),
-        ("daily", ""),
-    ],
+WRONG = (
+    *(("memory", "0"), ("memory", "nan"), ("memory", "-1"), ("cpu", "inf"), ("disk", "1e99"), ("idle", "1.5")),
+    *(("idle", "²"), ("starts", "today"), ("ends", ""), ("access_mode", "telepathy"), ("daily", "")),
 )
+
+
+@pytest.mark.parametrize(("field", "text"), WRONG)
 def test_a_field_that_cannot_be_read_is_named(field, text):
-    old = Terms(title="t", purpose="p", people=frozenset(), datasets=frozenset(), starts=NOON, ends=NOON)
+    old = Terms(
+        title="t",
+        purpose="p",
+        people=frozenset({PersonId("p-aaaaaaaaaaaaaaaa")}),
+        datasets=frozenset({"ds-aaaaaaaaaaaaaaaa/1"}),
+        starts=NOON,
+        ends=NOON + timedelta(days=1),
+    )
     with pytest.raises(Invalid) as caught:
         terms_from({**fields_of(old), field: text})
     assert list(caught.value.fields) == [field]
