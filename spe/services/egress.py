@@ -4,7 +4,6 @@ Bytes are hashed on the way in; from then on the request owns frozen copies, and
 in the workspace changes them (security notes T31 and T32).
 """
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +32,7 @@ from spe.services.disclosure import policy_for, waivable
 from spe.services.evidence import load
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand, offers
+from spe.services.wording import plain_path, sentence
 
 Stored = Mapping[str, str | None]
 
@@ -76,7 +76,7 @@ class EgressService:
                 workspace=workspace,
                 permit=permit.id,
                 author=by.person,
-                purpose=_sentence(purpose),
+                purpose=sentence(purpose),
                 state=EgressState.DRAFT,
                 created_at=now,
             )
@@ -95,7 +95,7 @@ class EgressService:
 
     def put_file(self, request_id: RequestId, path: str, chunks: Iterable[bytes], *, by: Principal) -> Output:
         """Stream one file into the airlock; replaces a file of the same path and loses its votes."""
-        clean = _path(path)
+        clean = plain_path(path)
         self._editable(request_id, by)
         stored = self._house.ports.objects.put(Zone.AIRLOCK, chunks, limit=LARGEST_FILE)
         now = self._now()
@@ -162,7 +162,7 @@ class EgressService:
             if unknown:
                 raise Invalid({"outputs": f"{', '.join(unknown)}: there is no such file in the request; add it first."})
             outputs = tuple(replace(o, declaration=given.get(o.path, o.declaration)) for o in request.outputs)
-            text = request.purpose if purpose is None else _sentence(purpose)
+            text = request.purpose if purpose is None else sentence(purpose)
             return uow.egress.save(replace(request, purpose=text, outputs=outputs))
 
     def submit(self, request_id: RequestId, *, by: Principal) -> EgressView:
@@ -390,35 +390,10 @@ def declaration_from(path: str, fields: Mapping[str, str]) -> Declaration:
         raise Invalid(problems)
     return Declaration(
         path=path,
-        title=_sentence(fields.get("title", "")),
+        title=sentence(fields.get("title", "")),
         kind=kind,
         population=population,
-        unit=_sentence(fields.get("unit", "person") or "person"),
+        unit=sentence(fields.get("unit", "person") or "person"),
         data=fields.get("data", ""),
-        notes=_sentence(fields.get("notes", "")),
+        notes=sentence(fields.get("notes", "")),
     )
-
-
-def _sentence(text: str) -> str:
-    clean = text.strip()
-    if len(clean) > 2000:
-        raise Invalid({"text": "Shorten the text to 2000 characters."})
-    if any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs") and ch not in "\n\t\r" for ch in clean):
-        raise Invalid({"text": "Remove the control and invisible characters."})
-    return clean
-
-
-def _path(path: str) -> str:
-    parts = path.split("/")
-    wrong = (
-        not path
-        or path.startswith("/")
-        or "\\" in path
-        or len(path) > 512
-        or len(parts) > 12
-        or any(p in ("", ".", "..") or len(p.encode(errors="surrogatepass")) > 255 for p in parts)
-        or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for ch in path)
-    )
-    if wrong:
-        raise Invalid({"path": f"{path[:80]!r} is not a plain relative path; rename the file."})
-    return path

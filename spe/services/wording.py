@@ -1,0 +1,32 @@
+"""What authors may write: sentences and paths that show what they are, on every page and in every store."""
+
+import unicodedata
+
+from spe.domain.errors import Invalid
+
+
+def sentence(text: str) -> str:
+    """The text without space around it. Raises `Invalid` when it is long or has invisible characters."""
+    clean = text.strip()
+    if len(clean) > 2000:
+        raise Invalid({"text": "Shorten the text to 2000 characters."})
+    if any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs") and ch not in "\n\t\r" for ch in clean):
+        raise Invalid({"text": "Remove the control and invisible characters."})
+    return clean
+
+
+def plain_path(path: str) -> str:
+    """The path, when it is plain, relative and of a depth and length that every store takes; else `Invalid`."""
+    parts = path.split("/")
+    wrong = (
+        not path
+        or path.startswith("/")
+        or "\\" in path
+        or len(path) > 512
+        or len(parts) > 12
+        or any(p in ("", ".", "..") or len(p.encode(errors="surrogatepass")) > 255 for p in parts)
+        or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for ch in path)
+    )
+    if wrong:
+        raise Invalid({"path": f"{path[:80]!r} is not a plain relative path; rename the file."})
+    return path
