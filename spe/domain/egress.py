@@ -120,6 +120,7 @@ class EgressContext:
     waived: frozenset[str] = frozenset()
     waivers_allowed: bool = False
     reason: str = ""
+    permit_ended: bool = False
 
     @property
     def counted(self) -> tuple[Vote, ...]:
@@ -158,6 +159,13 @@ def permit_is_in_force(c: EgressContext) -> Denial | None:
     if c.permit_in_force:
         return None
     return _denial("permit-not-active", "The permit is not active, so nothing leaves under it; ask the board.")
+
+
+def permit_has_ended(c: EgressContext) -> Denial | None:
+    """Only the end of the permit takes a request out of people's hands."""
+    if c.permit_ended:
+        return None
+    return _denial("permit-not-ended", "The permit has not ended.")
 
 
 def has_outputs(c: EgressContext) -> Denial | None:
@@ -328,6 +336,16 @@ EGRESS: Machine[EgressState, EgressContext] = Machine(
             permission=Permission.EGRESS_AUTHOR,
             event="egress.withdrawn",
             guards=(actor_is_author,),
+        ),
+        Transition(
+            verb="lapse",
+            title="Close because the permit ended",
+            sources=_from(_E.DRAFT, _E.SUBMITTED, _E.RETURNED, _E.BLOCKED, _E.IN_REVIEW, _E.APPROVED),
+            target=_E.WITHDRAWN,
+            permission=Permission.PERMIT_END,
+            event="egress.lapsed",
+            guards=(permit_has_ended,),
+            effects=("notify",),
         ),
         Transition(
             verb="start-checks",

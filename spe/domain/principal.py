@@ -80,9 +80,7 @@ def _system(name: str, *permissions: Permission) -> Principal:
     )
 
 
-RECONCILER = _system(
-    "reconciler", Permission.WORKSPACE_RECONCILE, Permission.SECRET_LEASE, Permission.DATASET_READ
-)
+RECONCILER = _system("reconciler", Permission.WORKSPACE_RECONCILE, Permission.SECRET_LEASE, Permission.DATASET_READ)
 TIMERS = _system("timers", Permission.PERMIT_END, Permission.WORKSPACE_RECONCILE)
 CHECKS = _system("checks", Permission.EGRESS_CHECK)
 RELEASER = _system("releaser", Permission.EGRESS_RELEASE)

@@ -33,6 +33,7 @@ class Timers:
             self.owe_reconciliation,
             self.sweep,
             self.end_idle_sessions,
+            lambda: self._app.egress.lapse(by=TIMERS),
             self.owe_releases,
             self._app.audit.seal_if_grown,
         )

@@ -21,7 +21,7 @@ from spe.domain.egress import (
 from spe.domain.errors import Corrupt, Denial, Invalid, NotFound, Refused
 from spe.domain.ids import PermitId, PersonId, RequestId, WorkspaceId
 from spe.domain.machine import Offer
-from spe.domain.permit import Permit
+from spe.domain.permit import ENDED, Permit
 from spe.domain.principal import CHECKS, Permission, Principal, Role
 from spe.domain.verdict import Report, Severity
 from spe.ports.objects import Zone
@@ -31,6 +31,7 @@ from spe.services.context import House
 from spe.services.disclosure import policy_for, waivable
 from spe.services.evidence import load
 from spe.services.journal import record
+from spe.services.paging import every
 from spe.services.transact import REQUESTS, apply, demand, offers
 from spe.services.wording import plain_path, sentence
 
@@ -208,6 +209,21 @@ class EgressService:
             context = self.context(uow, request, by.person)
             return self._view(uow, apply(uow, REQUESTS, request, "withdraw", context, now=now, by=by), by=by)
 
+    def lapse(self, *, by: Principal) -> int:
+        """Withdraw what can never leave since its permit ended, so that the permit can close. Returns how many."""
+        waiting = next(t.sources for t in REQUESTS.machine.transitions if t.verb == "lapse")
+        with self._house.ports.store.read() as uow:
+            found = tuple(every(uow.egress, state=waiting))
+            over = [r.id for r in found if uow.permits.get(r.permit).state in ENDED]
+        for request_id in over:
+            with self._house.ports.store.begin() as uow:
+                request = uow.egress.get(request_id)
+                if request.state in waiting:
+                    context = self.context(uow, request, by.person)
+                    why = {"reason": "The permit ended before this was released."}
+                    apply(uow, REQUESTS, request, "lapse", context, now=self._now(), by=by, changes=why)
+        return len(over)
+
     def view(self, request_id: RequestId, *, by: Principal) -> EgressView:
         """One request. Raises `NotFound` for those with no tie to it."""
         with self._house.ports.store.read() as uow:
@@ -247,6 +263,7 @@ class EgressService:
             actor=actor,
             request=request,
             permit_in_force=permit.in_force(now),
+            permit_ended=permit.state in ENDED,
             on_permit=permit.terms.people,
             votes=uow.votes.of(request.id),
             reviewers_needed=self._house.policies().rules.reviewers,

@@ -89,6 +89,7 @@ def may(machine: Machine, state: object, verb: str, actor: Principal, context: o
 EGRESS_TABLE: dict[str, tuple[set[str], set[Principal]]] = {
     "submit": ({"draft", "returned", "blocked"}, {AUTHOR}),
     "withdraw": ({"draft", "submitted", "returned", "blocked"}, {AUTHOR}),
+    "lapse": (set(), set()),  # the permit has not ended
     "start-checks": ({"submitted"}, {CHECKS}),
     "refer": ({"checking"}, {CHECKS}),
     "block": (set(), set()),  # nothing blocks in this context
@@ -180,6 +181,13 @@ def test_a_release_stops_at_the_last_moment(verb: str, code: str) -> None:
     answer = EGRESS.decide(state, verb, egress_context(RELEASER, state, **LAST_MOMENT[code]))
     assert isinstance(answer, Denied)
     assert code in {d.code for d in answer.denials}
+
+
+@pytest.mark.parametrize("state", ["draft", "submitted", "returned", "blocked", "in-review", "approved"])
+def test_only_the_timers_close_a_request_whose_permit_ended(state: str) -> None:
+    for actor in EVERYBODY:
+        context = egress_context(actor, EgressState(state), permit_ended=True, permit_in_force=False)
+        assert may(EGRESS, EgressState(state), "lapse", actor, context) == (actor is TIMERS)
 
 
 TERMS = Terms(

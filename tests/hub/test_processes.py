@@ -27,7 +27,7 @@ def test_an_old_system_node_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_missing_proxy_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(MissingProgram, match="configurable-http-proxy is not installed") as missing:
         find_proxy(tmp_path)
-    assert "make setup" in missing.value.remedy
+    assert "make demo" in missing.value.remedy
 
 
 def test_the_proxys_token_goes_by_environment_and_its_ports_stay_on_the_loopback(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from spe.domain.audit import verify_log
 from spe.domain.egress import EgressState
 from spe.domain.errors import Corrupt, NotFound, Rejected
 from spe.domain.ids import RequestId
+from spe.domain.permit import PermitState
 from spe.domain.receipt import BadReceipt, verify_receipt
 from spe.domain.review import Decision
 from spe.ports.objects import Zone
@@ -181,9 +182,10 @@ def test_nothing_leaves_under_a_permit_that_ended(ground: Ground, end: str) -> N
         ground.clock.turn(days=90)
     for _ in range(3):
         minute(ground)
-    assert ground.request(request).state is EgressState.APPROVED
-    assert "permit is not active" in ground.request(request).reason
+    assert ground.request(request).state is EgressState.WITHDRAWN
+    assert ground.request(request).reason == "The permit ended before this was released."
     nothing_left(ground, request)
+    assert ground.app.permits.view(ground.permit_id, by=ground.by("board")).permit.state is PermitState.CLOSED
 
 
 def test_a_held_release_is_written_down_once_and_not_each_minute(ground: Ground) -> None:

@@ -42,7 +42,7 @@ class SmallCounts:
     minimum: int = parameter(
         10, stricter=Stricter.HIGHER, says="persons in the smallest cell that may be shown", at_least=2
     )
-    assumed: Severity = parameter(  # noqa: RUF009  it returns a field
+    assumed: Severity = parameter(
         Severity.REFER, stricter=Stricter.WORSE, says="how a small number weighs that only seems to count people"
     )
 

@@ -82,7 +82,7 @@ def coded_run(layer: Layer, p: Runs) -> Iterator[Hit]:
 class Unseen:
     """How heavy words of mixed scripts weigh."""
 
-    look_alikes: Severity = parameter(  # noqa: RUF009  it returns a field
+    look_alikes: Severity = parameter(
         Severity.REFER, stricter=Stricter.WORSE, says="how words with letters of two scripts weigh"
     )
 

@@ -68,7 +68,7 @@ def path_form(entry: Entry, p: PathForm) -> Iterator[Hit]:
 class NameForm:
     """How heavy look-alike letters in a name weigh."""
 
-    look_alikes: Severity = parameter(  # noqa: RUF009  it returns a field
+    look_alikes: Severity = parameter(
         Severity.REFER, stricter=Stricter.WORSE, says="how a name with letters of two scripts weighs"
     )
 
@@ -168,7 +168,7 @@ def changed_meanwhile(look: SecondLook, _: Nothing) -> Iterator[Hit]:
 class Declaring:
     """What weighs how in a declaration; without any declaration the checks still work."""
 
-    undeclared: Severity = parameter(  # noqa: RUF009  it returns a field
+    undeclared: Severity = parameter(
         Severity.REFER, stricter=Stricter.WORSE, says="how a file weighs that the declaration does not list"
     )
     required: bool = parameter(False, stricter=Stricter.YES, says="whether a declaration must be there")

@@ -11,6 +11,7 @@ depends_on = None
 TRANSITIONS = (
     ("egress request", "approved", "releasing"),
     ("egress request", "approved", "submitted"),
+    ("egress request", "approved", "withdrawn"),
     ("egress request", "blocked", "in-review"),
     ("egress request", "blocked", "submitted"),
     ("egress request", "blocked", "withdrawn"),
@@ -21,6 +22,7 @@ TRANSITIONS = (
     ("egress request", "in-review", "approved"),
     ("egress request", "in-review", "rejected"),
     ("egress request", "in-review", "returned"),
+    ("egress request", "in-review", "withdrawn"),
     ("egress request", "in-review", "submitted"),
     ("egress request", "released", "recalled"),
     ("egress request", "releasing", "approved"),
