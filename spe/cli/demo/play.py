@@ -53,8 +53,7 @@ async def _play(tale: Tale, steps: tuple[tuple[str, Step], ...]) -> int:
                 return 1
             say(f"ok {number:2}/{len(steps)} {name} ({time.monotonic() - began:.1f} s): {result}")
     finally:
-        if tale.browser is not None:
-            await tale.browser.close()
+        await tale.close()
     if steps:
         say(f"The story is told: {len(steps)} steps in {time.monotonic() - tale.started:.1f} s.")
     return 0

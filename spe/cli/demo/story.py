@@ -46,11 +46,21 @@ class Tale:
     second: str = ""
     release: dict[str, Any] = field(default_factory=dict)
     browser: Browser | None = None
+    desks: dict[str, Desk] = field(default_factory=dict)
     notebook: Notebook | None = None
 
     def desk(self, key: str) -> Desk:
-        """The API as one of the players."""
-        return Desk(self.portal, self.players[key].token)
+        """The API as one of the players; one desk each, until `close`."""
+        if key not in self.desks:
+            self.desks[key] = Desk(self.portal, self.players[key].token)
+        return self.desks[key]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for desk in self.desks.values():
+            desk.close()
+        if self.browser is not None:
+            await self.browser.close()
 
 
 Step = Callable[[Tale], Awaitable[str]]
