@@ -33,7 +33,7 @@ STYLE = (
 
 
 def view_url(app: App, web: WebSettings, request: RequestId, name: str, by: Principal) -> str:
-    """The address of one derived view for one person, valid for ten minutes. Whether they may is asked when used."""
+    """The address of one derived view for one person, valid for an hour. Whether they may is asked when used."""
     until = int((app.house.ports.clock.now() + LIFE).timestamp())
     query = urlencode({"person": by.person, "until": until, "sig": _signature(app, request, name, by.person, until)})
     return f"{web.views_url}/views/{request}/{quote(name, safe='')}?{query}"

@@ -1,4 +1,4 @@
-"""Previews on the other origin: signed for one person and ten minutes, audited, sandboxed, escaped."""
+"""Previews on the other origin: signed for one person and an hour, audited, sandboxed, escaped."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_an_address_cannot_be_changed_in_any_part(front, request_id):
 
 def test_an_address_runs_out(front, request_id):
     url = address(front, request_id)
-    front.ground.clock.turn(minutes=9)
+    front.ground.clock.turn(minutes=59)
     assert get(front, url).status_code == 200
     front.ground.clock.turn(minutes=2)
     assert get(front, url).status_code != 200
