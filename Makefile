@@ -2,8 +2,8 @@
 #   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
 #   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
 #   make test          all tests          make check   style, types, layers, generated files
-#   make bench         ratios             make screenshots   the README's pictures, from the browser tests
-.PHONY: demo test check bench screenshots
+#   make bench         ratios against bare peers
+.PHONY: demo test check bench
 ARGS ?=
 AS := .ci/as-user
 
@@ -22,7 +22,3 @@ check:
 bench:
 	@.ci/setup run
 	@$(AS) python -m tests.bench $(ARGS)
-
-screenshots:
-	@.ci/setup test
-	@SPE_KEEP=spe/web/manual/pictures $(AS) env SPE_PICTURES=spe/web/manual/pictures python -m pytest tests/browser $(ARGS)
