@@ -127,6 +127,8 @@ class Roster:
             entry.session.spec = spec
             entry.session.stamp = stamp
             entry.session.budget.limit = spec.daily_bytes
+            if entry.session.denial() is not None:  # the answer may be another one now
+                await self._ask(entry.session)
             await self._close_if_denied(entry.session)
             return
         try:

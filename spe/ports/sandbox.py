@@ -12,12 +12,13 @@ from spe.domain.ids import PersonId, WorkspaceId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """Whether a session's sandbox runs; `exit` and `log` tell how it ended."""
+    """Whether a session's sandbox runs; `exit` and `log` tell how it ended, `reason` why it was ended."""
 
     running: bool
     url: str = ""
     exit: int | None = None
     log: str = ""
+    reason: str = ""
 
 
 class Sandboxes(Protocol):

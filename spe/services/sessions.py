@@ -131,7 +131,7 @@ class SessionService:
         """Whether the sandbox runs, for the Hub's spawner."""
         state = self._house.ports.sandboxes.poll(workspace, person)
         if not state.running:
-            self._ended(workspace, person)
+            self._ended(workspace, person, state.reason)
         return state
 
     def halt(self, workspace: WorkspaceId, person: PersonId) -> None:
@@ -191,11 +191,11 @@ class SessionService:
         self._house.ports.sandboxes.stop(workspace, person)
         self._house.ports.hub.stop(workspace, person)
 
-    def _ended(self, workspace: WorkspaceId, person: PersonId) -> None:
+    def _ended(self, workspace: WorkspaceId, person: PersonId, reason: str = "") -> None:
         with self._house.ports.store.read() as uow:
             session = uow.sessions.find((workspace, person))
         if session is not None and session.state is SessionState.RUNNING:
-            self._note(workspace, person, SessionState.STOPPED, "The notebook has ended.")
+            self._note(workspace, person, SessionState.STOPPED, reason or "The notebook has ended.")
 
     def _note(self, workspace: WorkspaceId, person: PersonId, state: SessionState, message: str) -> None:
         now = self._now()

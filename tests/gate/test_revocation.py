@@ -191,6 +191,22 @@ def test_new_limits_apply_without_closing_anything() -> None:
     assert run(story()) == (77, 2048, 1)
 
 
+def test_a_reload_asks_again_about_whom_the_portal_refused() -> None:
+    """A session starts right after the terms were accepted; it cannot wait for the next round of questions."""
+
+    async def story() -> list[bool]:
+        async with world(kernel) as around:
+            around.portal.entitled = False
+            around.write_session(OTHER)
+            await around.control("POST", "/reload")
+            seen = [(await around.session(OTHER))["may_pass"]]
+            around.portal.entitled = True
+            await around.control("POST", "/reload")
+            return [*seen, (await around.session(OTHER))["may_pass"]]
+
+    assert run(story()) == [False, True]
+
+
 def test_a_no_of_the_portal_closes_and_refuses_and_a_later_yes_opens_again() -> None:
     async def story() -> Any:
         async with world(kernel, deadline=0.6) as around:

@@ -291,6 +291,17 @@ def test_a_sandbox_that_died_is_seen_and_written_down(ground: Ground) -> None:
     assert session.state is SessionState.STOPPED
 
 
+def test_a_sandbox_that_was_ended_for_a_reason_tells_it(ground: Ground) -> None:
+    ground.open_session()
+    key = (ground.workspace_id, ground.id_of("researcher"))
+    ground.sandboxes.stop(*key)
+    ground.sandboxes.reasons[key] = "A dataset was withdrawn."
+    ground.app.sessions.poll(*key)
+    session = ground.app.sessions.mine(ground.workspace_id, by=ground.by("researcher"))
+    assert session is not None
+    assert session.message == "A dataset was withdrawn."
+
+
 def test_a_session_that_never_was_is_not_stopped(ground: Ground) -> None:
     with pytest.raises(NotFound):
         ground.app.sessions.stop(ground.workspace_id, by=ground.by("colleague"))

@@ -49,6 +49,7 @@ class MemorySandboxes:
 
     running: dict[Key, str] = field(default_factory=dict)
     exits: dict[Key, int] = field(default_factory=dict)
+    reasons: dict[Key, str] = field(default_factory=dict)
     refusal: str = ""
 
     def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
@@ -59,7 +60,8 @@ class MemorySandboxes:
 
     def poll(self, workspace: WorkspaceId, person: PersonId) -> Running:
         key = (workspace, person)
-        return Running(running=key in self.running, url=self.running.get(key, ""), exit=self.exits.get(key))
+        url, exit_, reason = self.running.get(key, ""), self.exits.get(key), self.reasons.get(key, "")
+        return Running(running=key in self.running, url=url, exit=exit_, reason=reason)
 
     def stop(self, workspace: WorkspaceId, person: PersonId) -> None:
         if self.running.pop((workspace, person), None):

@@ -115,6 +115,25 @@ def test_a_session_starts_and_sees_its_data_and_its_doors(here: Place) -> None:
     assert here.seen().sessions == {here.person}
 
 
+def test_a_start_makes_the_gate_look_again_first(here: Place) -> None:
+    """Else its last no, from before the terms were accepted, holds up the notebook's first question to the Hub."""
+
+    def looks() -> int:
+        return str(here.world.client.ask("tail-log", name=f"gate-{here.workspace}")["log"]).count('"reloaded"')
+
+    here.provision()
+    before = looks()
+    here.start()
+    assert looks() == before + 1
+
+
+def test_a_start_does_not_wait_for_a_gate_that_is_away(here: Place) -> None:
+    here.provision()
+    here.world.client.stop_gate(here.workspace)
+    here.start()
+    assert here.seen().sessions == {here.person}
+
+
 def test_nobody_without_a_place_at_the_gate_gets_a_sandbox(here: Place) -> None:
     here.provision()
     with pytest.raises(Rejected, match="no place for this person"):

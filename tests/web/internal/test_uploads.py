@@ -51,6 +51,13 @@ class Line(http.client.HTTPConnection):
 
 @pytest.fixture
 def served(ground) -> Iterator[Path]:
+    with serving(ground) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def serving(ground) -> Iterator[Path]:
+    """The socket of a server; at the end it has finished with every request."""
     ground.accept("researcher")
     with tempfile.TemporaryDirectory(prefix="spe-", dir="/tmp") as folder:
         path = Path(folder, "in.sock")
@@ -83,9 +90,9 @@ def draft(ground) -> str:
 
 def eventually(holds) -> bool:
     deadline = time.monotonic() + 20
-    while not holds() and time.monotonic() < deadline:
+    while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return bool(holds())
+    return bool(held)
 
 
 def test_a_large_file_is_streamed_without_being_held(ground, served):
@@ -141,9 +148,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(ground, served):
     assert ground.request(request).outputs == ()
 
 
-def test_pages_answer_while_many_uploads_hang(ground, served):
-    request = draft(ground)
-    with contextlib.ExitStack() as open_lines:
+def test_pages_answer_while_many_uploads_hang(ground):
+    with serving(ground) as served, contextlib.ExitStack() as open_lines:
+        request = draft(ground)
         for n in range(60):
             line = open_lines.enter_context(Line(served))
             line.put(ground, request, f"{n}.bin", 1_000_000)
@@ -151,4 +158,4 @@ def test_pages_answer_while_many_uploads_hang(ground, served):
         with Line(served) as asking:
             asking.request("GET", "/workspace/permit", headers=headers(ground))
             assert asking.answer()[0] == 200
-    assert eventually(lambda: stored(ground) == [])
+    assert stored(ground) == []

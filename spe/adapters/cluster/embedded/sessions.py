@@ -5,11 +5,13 @@ asker: the Hub may only say that it wants one, and hand over its own variables.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from spe.adapters.bubblewrap.host import Host
 from spe.adapters.bubblewrap.sandbox import Bind, SandboxSpec
 from spe.adapters.cluster.embedded import folders
 from spe.adapters.cluster.embedded.client import SupervisorClient
+from spe.adapters.cluster.embedded.gatecontrol import GateControl
 from spe.adapters.cluster.embedded.layout import Layout
 from spe.adapters.cluster.embedded.notebook import notebook_shape, server_command, server_environment
 from spe.adapters.cluster.embedded.records import Records
@@ -41,8 +43,14 @@ class EmbeddedSandboxes:
         self._command = command or server_command(host.python.executable, terminals=terminals)
 
     def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
-        """Start and wait until the notebook answers; the gate's address."""
+        """Start and wait until the notebook answers; the gate's address.
+
+        The gate is asked to look again first: its last word may be older than what opened the door, and a
+        notebook whose first question is refused waits for seconds before the next.
+        """
         spec = self.specification(workspace, person, environment=environment, base_url=base_url)
+        with suppress(Unavailable, Rejected):  # a gate that is just coming back asks by itself
+            GateControl(self._layout.gate(workspace)).reload()
         socket = self._layout.notebook(workspace, person) / "nb.sock"
         self._client.start_sandbox(spec, socket_path=socket, seconds=self._ready_seconds)
         return self._layout.entrance(workspace)
@@ -79,6 +87,7 @@ class EmbeddedSandboxes:
             url=self._layout.entrance(workspace) if running else "",
             exit=facts.get("exit"),
             log=str(facts.get("log", "")),
+            reason=str(facts.get("reason", "")),
         )
 
     def stop(self, workspace: WorkspaceId, person: PersonId) -> None:
