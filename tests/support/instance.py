@@ -90,8 +90,8 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def instance(*words: str) -> Iterator[Instance]:
-    """`spe up` with these words; it is stopped and its home removed at the end."""
+def instance(*words: str, **variables: str) -> Iterator[Instance]:
+    """`spe up` with these words and variables; it is stopped and its home removed at the end."""
     port, hub, api, control = free_ports(4)
     with tempfile.TemporaryDirectory(prefix="spe-home-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
@@ -100,6 +100,7 @@ def instance(*words: str) -> Iterator[Instance]:
             "SPE_HUB_API_PORT": str(api),
             "SPE_PROXY_API_PORT": str(control),
             "SPE_RUN": f"/tmp/spe-r{secrets.token_hex(4)}",
+            **variables,
         }
         with output.open("w") as file:
             process = subprocess.Popen(
