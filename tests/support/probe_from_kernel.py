@@ -19,19 +19,19 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 # Numbers of system calls by machine; those from 424 on are the same everywhere.
 NUMBERS = {
-    "x86_64": dict(
-        clone=56, pivot_root=155, add_key=248, request_key=249, keyctl=250, perf_event_open=298,
-        process_vm_readv=310, kcmp=312, finit_module=313, bpf=321, userfaultfd=323, kexec_load=246,
-    ),
-    "aarch64": dict(
-        clone=220, pivot_root=41, add_key=217, request_key=218, keyctl=219, perf_event_open=241,
-        process_vm_readv=270, kcmp=272, finit_module=273, bpf=280, userfaultfd=282, kexec_load=104,
-    ),
+    "x86_64": {
+        "clone": 56, "pivot_root": 155, "add_key": 248, "request_key": 249, "keyctl": 250, "perf_event_open": 298,
+        "process_vm_readv": 310, "kcmp": 312, "finit_module": 313, "bpf": 321, "userfaultfd": 323, "kexec_load": 246,
+    },
+    "aarch64": {
+        "clone": 220, "pivot_root": 41, "add_key": 217, "request_key": 218, "keyctl": 219, "perf_event_open": 241,
+        "process_vm_readv": 270, "kcmp": 272, "finit_module": 273, "bpf": 280, "userfaultfd": 282, "kexec_load": 104,
+    },
 }[MACHINE]  # fmt: skip
-NUMBERS |= dict(
-    io_uring_setup=425, open_tree=428, move_mount=429, fsopen=430, pidfd_open=434, clone3=435, pidfd_getfd=438,
-    mount_setattr=442,
-)  # fmt: skip
+NUMBERS |= {
+    "io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430, "pidfd_open": 434, "clone3": 435,
+    "pidfd_getfd": 438, "mount_setattr": 442,
+}  # fmt: skip
 NEW = {"mount": 0x20000, "user": 0x10000000, "pid": 0x20000000, "network": 0x40000000}
 RDONLY, REMOUNT, BIND, MOVE = 1, 32, 4096, 8192
 AT_FDCWD = -100
@@ -202,12 +202,18 @@ def privileges(plan: dict[str, Any]) -> Iterator[tuple[str, Act]]:
     yield "type into a terminal", types_into_terminal
     yield "become root", lambda: os.setuid(0)
     yield "make a device", lambda: os.mknod("/tmp/device", stat.S_IFBLK | 0o600, os.makedev(8, 0))
-    yield "core_pattern", lambda: open("/proc/sys/kernel/core_pattern", "w")
+    yield "core_pattern", lambda: opened("/proc/sys/kernel/core_pattern", "w")
     yield "signal a process of the host", lambda: [os.kill(pid, 0) for pid in plan["pids"]]
     yield "kernel's keys", lambda: shown("/proc/keys")
     yield "kernel's symbols", lambda: shown("/proc/kallsyms")
     yield "kernel's command line", lambda: shown("/proc/cmdline")
     yield "/sys", lambda: os.listdir("/sys")
+
+
+def opened(path: str, mode: str) -> str:
+    """Opened, and closed again."""
+    with open(path, mode) as file:
+        return file.name
 
 
 def shown(path: str) -> str:
@@ -231,13 +237,13 @@ def places(plan: dict[str, Any]) -> Iterator[tuple[str, Act]]:
         yield f"look: {name}", lambda path=path: os.lstat(path)
         yield f"look: {name}, by way of process 1", lambda path=path: os.lstat(f"/proc/1/root{path}")
         yield f"look: {name}, upwards", lambda path=path: os.lstat(f"/data/../../../../..{path}")
-    yield "shadow", lambda: open("/etc/shadow").read()
-    yield "write to the door", lambda: open("/run/door/x", "w")
+    yield "shadow", lambda: shown("/etc/shadow")
+    yield "write to the door", lambda: opened("/run/door/x", "w")
     yield "replace the door", lambda: os.rename("/run/door/spe.sock", "/run/door/old.sock")
-    yield "write to the system", lambda: open("/usr/x", "w")
-    yield "write to the root", lambda: open("/x", "w")
-    yield "write to Python", lambda: open(os.path.join(os.path.dirname(os.__file__), "x.py"), "w")
-    yield "write to the product", lambda: open(os.path.join(__import__("spe").__path__[0], "x.py"), "w")
+    yield "write to the system", lambda: opened("/usr/x", "w")
+    yield "write to the root", lambda: opened("/x", "w")
+    yield "write to Python", lambda: opened(os.path.join(os.path.dirname(os.__file__), "x.py"), "w")
+    yield "write to the product", lambda: opened(os.path.join(__import__("spe").__path__[0], "x.py"), "w")
 
 
 # the data
@@ -267,8 +273,8 @@ def change_flags(path: str) -> object:
 def data(root: str) -> Iterator[tuple[str, Act]]:
     file = next(os.path.join(place, name) for place, _, names in sorted(os.walk(root)) for name in sorted(names))
     folder = os.path.dirname(file)
-    yield "data: write", lambda: open(file, "w")
-    yield "data: append", lambda: open(file, "a")
+    yield "data: write", lambda: opened(file, "w")
+    yield "data: append", lambda: opened(file, "a")
     yield "data: open for both", lambda: os.open(file, os.O_RDWR)
     yield "data: reopen", lambda: reopen(file)
     yield "data: truncate", lambda: os.truncate(file, 0)
@@ -283,7 +289,7 @@ def data(root: str) -> Iterator[tuple[str, Act]]:
     yield "data: times", lambda: os.utime(file, (0, 0))
     yield "data: attribute", lambda: os.setxattr(file, "user.x", b"x")
     yield "data: flags", lambda: change_flags(file)
-    yield "data: new file", lambda: open(os.path.join(folder, "new"), "w")
+    yield "data: new file", lambda: opened(os.path.join(folder, "new"), "w")
     yield "data: new folder", lambda: os.mkdir(os.path.join(folder, "new"))
     yield "data: new link", lambda: os.symlink("/", os.path.join(folder, "new"))
     yield "data: new folder beside", lambda: os.mkdir(os.path.join(root, "new"))
