@@ -6,7 +6,7 @@ from datetime import datetime
 
 from spe.domain.dataset import DatasetVersion
 from spe.domain.ids import PersonId, WorkspaceId
-from spe.domain.permit import ENDED, Limits, Permit
+from spe.domain.permit import ENDED, Limits, Permit, PermitState
 from spe.domain.workspace import Workspace, WorkspaceState
 from spe.ports.cluster import Exposure, SessionPlace
 
@@ -16,7 +16,10 @@ SHUT = frozenset({WorkspaceState.STOPPED, WorkspaceState.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """`present`: anything at all; `open`: people may be inside. Data is there only while it is open."""
+    """`present`: anything at all; `open`: people may be inside. Data is there only while it is open.
+
+    `reason` is the sentence that people read whose session ends because it is not open.
+    """
 
     workspace: WorkspaceId
     permit: str
@@ -25,6 +28,7 @@ class Desired:
     data: tuple[Exposure, ...] = ()
     places: tuple[SessionPlace, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    reason: str = ""
 
 
 def desired(
@@ -37,7 +41,8 @@ def desired(
 ) -> Desired:
     """The end of a permit is simply a desired state that has become empty."""
     present = workspace.state not in GONE and permit.state not in ENDED
-    is_open = present and permit.in_force(now) and workspace.state not in SHUT
+    in_force = permit.in_force(now)
+    is_open = present and in_force and workspace.state not in SHUT
     usable = sorted((v for v in versions if not v.withdrawn), key=lambda v: v.key)
     return Desired(
         workspace=workspace.id,
@@ -53,4 +58,13 @@ def desired(
         if is_open
         else (),
         limits=permit.terms.limits,
+        reason="" if is_open else _why_closed(workspace, permit, in_force),
     )
+
+
+def _why_closed(workspace: Workspace, permit: Permit, in_force: bool) -> str:
+    if in_force:
+        return f"The workspace is {workspace.state}."
+    if permit.state is PermitState.ACTIVE:
+        return "The permit's time is over, or has not begun."
+    return permit.reason or f"The permit is {permit.state}."

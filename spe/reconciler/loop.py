@@ -65,10 +65,9 @@ class Reconciler:
         if facts.want.open:
             return
         cluster = self._app.house.ports.cluster
-        sentence = why_closed(facts)
         for kind in (StepKind.CUT, StepKind.STOP_SESSIONS):
-            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=sentence))
-        self._app.workspaces.end_sessions(workspace_id, f"Ended: {sentence}"[:500], by=RECONCILER)
+            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=facts.want.reason))
+        self._app.workspaces.end_sessions(workspace_id, f"Ended: {facts.want.reason}"[:500], by=RECONCILER)
         self._app.secrets.revoke_all(workspace_id)
 
     def remove_stray(self, workspace_id: WorkspaceId) -> None:
@@ -114,7 +113,7 @@ class Reconciler:
                     step, changed = self._intact(step)
                 self._app.house.ports.cluster.apply(step)
                 if step.kind is StepKind.STOP_SESSIONS:
-                    self._app.workspaces.end_sessions(facts.workspace.id, step.reason, by=RECONCILER)
+                    self._app.workspaces.end_sessions(facts.workspace.id, f"Ended: {step.reason}"[:500], by=RECONCILER)
             except Rejected as error:
                 return f"{step.kind}: {error}"
         return changed
@@ -184,10 +183,3 @@ class Reconciler:
             self._app.sessions.tell_hub(workspace_id)
         except SpeError:
             return  # the Hub learns it when it is back: the next run asks again
-
-
-def why_closed(facts: Facts) -> str:
-    """What people read whose session ended: the board's reason, or what closed the workspace."""
-    if facts.context.permit_in_force:
-        return f"The workspace is {facts.workspace.state}."
-    return facts.permit.reason or f"The permit is {facts.permit.state}."

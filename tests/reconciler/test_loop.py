@@ -9,6 +9,7 @@ from spe.domain.ids import WorkspaceId
 from spe.domain.permit import Limits, PermitState
 from spe.domain.workspace import SessionState, WorkspaceState
 from spe.ports.cluster import SealReport, StepKind
+from spe.reconciler.loop import Reconciler
 from spe.reconciler.timers import Timers
 from tests.support.ground import SECRET, Ground
 
@@ -192,6 +193,18 @@ def test_a_teardown_that_is_refused_goes_on_later_and_never_says_closed_before(g
     ground.clock.turn(minutes=1)
     minute(ground)
     assert ground.workspace.state is WorkspaceState.CLOSED
+
+
+@pytest.mark.parametrize("first", ["cut", "reconcile"])
+def test_people_read_the_boards_reason_whichever_thread_comes_first(ground: Ground, first: str) -> None:
+    ground.open_session()
+    ground.cluster.steps.clear()
+    revoke(ground)
+    getattr(Reconciler(ground.app), first)(ground.workspace_id)
+    reasons = {step.kind: step.reason for step in ground.cluster.steps}
+    assert reasons[StepKind.CUT] == reasons[StepKind.STOP_SESSIONS] == "over"
+    session = ground.app.workspaces.view(ground.workspace_id, by=ground.by("auditor")).sessions[0]
+    assert session.message == "Ended: over"
 
 
 def test_a_hub_that_is_down_is_no_obstacle_to_a_revocation(ground: Ground) -> None:
