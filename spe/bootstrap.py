@@ -151,6 +151,7 @@ def gate_facts(settings: Settings) -> GateFacts:
         lab=share,
         server=_package("jupyter_server") / "static",
         public_origins=(settings.hub_url,),
+        portal_url=settings.portal_url,
         message_bytes=settings.message_bytes,
         terminals=settings.terminals,
     )

@@ -47,6 +47,7 @@ class CredentialKind(StrEnum):
     TOKEN = "token"
     OAUTH_CODE = "oauth-code"
     OAUTH_TOKEN = "oauth-token"
+    PASS_CODE = "pass-code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,10 @@ class Assets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateConfig:
-    """`gate.json`. Times in seconds, origins as `scheme://host[:port]` without a path."""
+    """`gate.json`. Times in seconds, origins as `scheme://host[:port]` without a path.
+
+    `portal` is the socket the gate itself asks, `portal_url` the address to which browsers are sent.
+    """
 
     workspace: str
     permit: str
@@ -52,6 +55,7 @@ class GateConfig:
     state: Path
     deadline_seconds: float
     public_origins: tuple[str, ...]
+    portal_url: str
 
     @property
     def public_hosts(self) -> frozenset[str]:
@@ -148,6 +152,7 @@ def parse_gate(raw: Any) -> GateConfig:
         state=fields.folder("state", fields.take("state")),
         deadline_seconds=_seconds(fields, "deadline_seconds"),
         public_origins=_origins(fields, "public_origins"),
+        portal_url=_base(fields, "portal_url", fields.take("portal_url")),
     )
     fields.finish()
     return gate

@@ -1,7 +1,8 @@
 """The browser's side of a workspace: each request is judged in one fixed order, then served or refused.
 
-Target, session, standing, route, headers; then the gate's own copy, a websocket, or the notebook. Whatever
-goes wrong inside ends as a refusal with a sentence, never as a trace.
+Target, session, route, headers, pass, standing; then the gate's own copy, a websocket, or the notebook. Whatever
+goes wrong inside ends as a refusal with a sentence, never as a trace. Only who shows a pass hears why a session
+ended.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from spe.gate import assets, headers, rules
 from spe.gate.config import GateConfig
 from spe.gate.journal import Journal
 from spe.gate.pages import refusal
+from spe.gate.passes import NO_PASS, Passes, by_the_hub
 from spe.gate.portal import Reporter
 from spe.gate.proxy import BrokenOffError, Exchange, forward
 from spe.gate.roster import Roster
@@ -42,10 +44,12 @@ class FrontDoor:
         roster: Roster,
         files: Mapping[str, Path],
         *,
+        passes: Passes,
         reporter: Reporter,
         journal: Journal,
     ) -> None:
         self._config = config
+        self._passes = passes
         self._roster = roster
         self._files = files
         self._reporter = reporter
@@ -76,7 +80,6 @@ class FrontDoor:
     async def _admit(self, request: web.BaseRequest, target: Target, session: Session | None) -> web.StreamResponse:
         if session is None:
             raise Refused([NO_SESSION])
-        _raise(session.denial())
         path = target.path.removeprefix(session.spec.base_url)
         route = rules.classify(request.method, path, terminals=session.spec.terminals)
         if isinstance(route, Denial):
@@ -91,6 +94,13 @@ class FrontDoor:
                 origins=self._config.public_origins,
             )
         )
+        if route.name == "enter":
+            return await self._passes.take(request, session, target)
+        shown = self._passes.shown(request, session)
+        if not shown and route.kind is Kind.PAGE:
+            return self._passes.to_portal(session, target)
+        _raise(None if shown or by_the_hub(request, route.kind) else NO_PASS)
+        _raise(session.denial())
         if route.kind is Kind.ASSET:
             return self._asset(path)
         exchange = Exchange(request=request, session=session, route=route, target=target, config=self._config)

@@ -170,6 +170,12 @@ def to_notebook(pairs: Pairs, *, person: str, workspace: str) -> list[tuple[str,
     return kept
 
 
+def cookies_named(pairs: Pairs, name: str) -> list[str]:
+    """Every value that the browser's cookie headers give this name."""
+    parts = [part.strip() for key, value in pairs if key.lower() == "cookie" for part in value.split(";")]
+    return [value for key, mark, value in (part.partition("=") for part in parts) if mark and key == name]
+
+
 def is_own_cookie(name: str, person: str, workspace: str) -> bool:
     """True for the cookies JupyterHub's single-user server reads."""
     if name in {"_xsrf", "jupyterhub-session-id"}:

@@ -1,4 +1,4 @@
-"""What a gate must not forget when it is killed: reservations, cuts, and events the portal has not taken yet.
+"""What a gate must not forget when it is killed: reservations, cuts, passes, and events the portal has not taken yet.
 
 One SQLite file in the state folder, written through before a call returns (WAL, synchronous=FULL). A file
 that is damaged is `Corrupt`: a gate without its counters does not start.
@@ -16,6 +16,7 @@ from spe.gate.budget import Spent
 
 MOST_EVENTS = 10_000
 DELIVERED_KEPT = 2_000
+MOST_PASSES = 20
 
 _SCHEMA = """
 create table if not exists reserved (
@@ -25,6 +26,8 @@ create table if not exists spent (
     person text not null, day integer not null, channel text not null, kind text not null,
     bytes integer not null check (bytes >= 0), primary key (person, day, channel, kind)) without rowid;
 create table if not exists cuts (person text primary key, stamp text not null, reason text not null) without rowid;
+create table if not exists passes (
+    person text not null, digest text not null, until real not null, primary key (person, digest)) without rowid;
 create table if not exists events (
     number integer primary key autoincrement, id text not null unique, body text not null,
     delivered integer not null default 0);
@@ -102,6 +105,26 @@ class Ledger:
         """Forget a cut: its session is gone."""
         with self._together():
             self._db.execute("delete from cuts where person = ?", (person,))
+
+    def has_pass(self, person: str, digest: str, now: float) -> bool:
+        """Whether the person was given the pass of this digest, and it has not run out."""
+        query = "select 1 from passes where person = ? and digest = ? and until > ?"
+        return self._db.execute(query, (person, digest, now)).fetchone() is not None
+
+    def keep_pass(self, person: str, digest: str, until: float) -> None:
+        """Remember a pass by its digest; only the newest of a person's are kept."""
+        with self._together():
+            self._db.execute("insert or replace into passes values (?, ?, ?)", (person, digest, until))
+            self._db.execute(
+                "delete from passes where person = ?1 and digest not in "
+                "(select digest from passes where person = ?1 order by until desc limit ?2)",
+                (person, MOST_PASSES),
+            )
+
+    def drop_passes(self, person: str) -> None:
+        """Forget every pass of a person: the session they were for is gone."""
+        with self._together():
+            self._db.execute("delete from passes where person = ?", (person,))
 
     def queue(self, identity: str, body: dict[str, Any]) -> bool:
         """Keep an event until the portal took it. False when one of this identity was kept before."""

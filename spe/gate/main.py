@@ -26,6 +26,7 @@ from spe.gate.doors import Doors
 from spe.gate.journal import Journal
 from spe.gate.ledger import Ledger
 from spe.gate.listening import Listener
+from spe.gate.passes import Passes
 from spe.gate.portal import Portal, Reporter
 from spe.gate.roster import Roster, settle_now_and_then
 from spe.gate.session import Clocks, Session
@@ -134,7 +135,8 @@ async def open_gate(folder: Path, config: GateConfig, journal: Journal, clocks: 
         task = asyncio.create_task(work)
         stack.callback(task.cancel)
     await roster.reload()
-    door = FrontDoor(config, roster, files, reporter=reporter, journal=journal)
+    passes = Passes(config, ledger=ledger, portal=portal, clocks=clocks)
+    door = FrontDoor(config, roster, files, passes=passes, reporter=reporter, journal=journal)
     for name, handler, most in (
         ("in.sock", door, MOST_INBOUND),
         ("control.sock", Control(config.workspace, roster, door), MOST_CONTROL),

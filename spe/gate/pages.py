@@ -26,6 +26,8 @@ REMEDIES: Mapping[str, str] = {
     "expired": "Open the portal to see the permit's dates, and start a new session while it is active.",
     "not-confirmed": "Wait a moment and load the page again; if it stays, open the portal.",
     "not-entitled": "Open the portal: your workspace's page says what is missing.",
+    "no-pass": "Open the notebook from your workspace's page in the portal, or load this page again.",
+    "somebody-else": "Open your own session from your workspace's page in the portal.",
     "notebook-silent": "Wait a moment and load the page again; if it stays, stop and start the session in the portal.",
     "notebook-odd": "Stop and start the session in the portal.",
     **dict.fromkeys(CLOSED, FILES_LEAVE),

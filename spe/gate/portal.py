@@ -66,6 +66,17 @@ def read_entitlement(status: int, body: bytes) -> Entitlement:
         return SILENCE
 
 
+def read_person(status: int, body: bytes) -> tuple[Word, str]:
+    """What an answer of `/gate/passes` means, as for an entitlement."""
+    if 400 <= status < 500:
+        return Word.NO, ""
+    try:
+        person = json.loads(body)["person"] if status == 200 else ""
+    except (ValueError, KeyError, TypeError, RecursionError):
+        person = ""
+    return (Word.YES, person) if isinstance(person, str) and person else (Word.SILENCE, "")
+
+
 def confirm(entitlement: Entitlement, *, asked_at: float, deadline: float) -> Confirmation:
     """How long a yes holds: `deadline` seconds from the moment the question was asked, its own end at most."""
     return Confirmation(steady_until=asked_at + deadline, wall_until=entitlement.until)
@@ -93,6 +104,18 @@ class Portal:
                     return read_entitlement(answer.status, await answer.content.read(LARGEST_ANSWER))
         except (aiohttp.ClientError, OSError, TimeoutError):
             return SILENCE
+
+    async def redeem(self, code: str, verifier: str, *, within: float) -> tuple[Word, str]:
+        """Whom the portal sent back with this code; the person is empty unless the word is a yes."""
+        body = {"code": code, "verifier": verifier}
+        try:
+            async with asyncio.timeout(within):
+                async with self.client.post(
+                    "http://portal/gate/passes", json=body, headers=self._headers(), allow_redirects=False
+                ) as answer:
+                    return read_person(answer.status, await answer.content.read(LARGEST_ANSWER))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return Word.SILENCE, ""
 
     async def tell(self, body: dict[str, object]) -> bool:
         """Hand over one event; True when the portal took it or will never take it (4xx other than 401, 403, 429)."""

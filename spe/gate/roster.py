@@ -92,6 +92,7 @@ class Roster:
             for person in [p for p in self._entries if p not in wanted]:
                 await self._remove(person)
                 self._ledger.lift_cut(person)
+                self._ledger.drop_passes(person)
                 applied.removed.append(person)
             await asyncio.gather(*(self._put(spec, stamp, applied) for spec, stamp in wanted.values()))
             applied.sessions.extend(sorted(self._entries))

@@ -78,6 +78,7 @@ ROUTES: tuple[Route, ...] = (
     _route("page", Kind.PAGE, "GET", r"lab/?"),
     _route("page", Kind.PAGE, "GET", r"lab/tree(?:/(?:<rest>)?)?"),
     _route("page", Kind.PAGE, "GET", r"lab/workspaces/<seg>(?:/tree(?:/<rest>)?)?"),
+    _route("enter", Kind.PAGE, "GET", r"spe/enter"),
     _route("login", Kind.PAGE, "GET", r"oauth_callback"),
     _route("terminals", Kind.JSON, "GET POST", r"api/terminals", terminal=True),
     _route("terminals", Kind.JSON, "GET DELETE", r"api/terminals/<id>", terminal=True),

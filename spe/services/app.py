@@ -9,6 +9,7 @@ from spe.services.context import House
 from spe.services.datasets import DatasetService
 from spe.services.egress import EgressService
 from spe.services.oauth import Client, OAuthService
+from spe.services.passes import PassService
 from spe.services.people import PeopleService
 from spe.services.permits import PermitService
 from spe.services.releases import ReleaseService
@@ -35,6 +36,7 @@ class App:
     releases: ReleaseService
     audit: AuditService
     oauth: OAuthService
+    passes: PassService
 
     @classmethod
     def over(cls, house: House, *, client: Client, verify: Verify) -> "App":
@@ -56,4 +58,5 @@ class App:
             releases=ReleaseService(house, egress, audit),
             audit=audit,
             oauth=OAuthService(house, sessions, client),
+            passes=PassService(house, sessions),
         )

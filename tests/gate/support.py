@@ -1,7 +1,9 @@
 """A world around one real gate process: a portal, a Hub and a notebook that answer whatever a test wants."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from spe.gate.ledger import Ledger
 from spe.gate.messages import SUBPROTOCOL, write_message
 
 WORKSPACE = "ws-1"
@@ -27,11 +30,14 @@ OTHER = "p-bob"
 BASE = f"/user/{PERSON}/{WORKSPACE}/"
 ORIGIN = "http://localhost:8000"
 HOST = "localhost:8000"
+PORTAL = "http://127.0.0.1:9000"
+PASS = "pass-of-the-tests"
 TOKEN = "t" * 32
 KERNEL = "11111111-2222-3333-4444-555555555555"
 CHANNELS = f"api/kernels/{KERNEL}/channels"
 FAR = "2099-01-01T00:00:00Z"
-HEADERS = {"Host": HOST, "Origin": ORIGIN}
+COOKIE = f"spe-pass={PASS}"
+HEADERS = {"Host": HOST, "Origin": ORIGIN, "Cookie": COOKIE}
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,6 +79,7 @@ class Portal:
     until: str | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    codes: dict[tuple[str, str], str] = field(default_factory=dict)
     runner: web.AppRunner | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -82,6 +89,12 @@ class Portal:
             if self.silent:
                 await asyncio.sleep(3600)
             return web.json_response({"entitled": self.entitled, "until": self.until})
+        if request.path == "/gate/passes":
+            if self.silent:
+                await asyncio.sleep(3600)
+            body = await request.json()
+            person = self.codes.pop((body["code"], challenge_of(body["verifier"])), None)
+            return web.json_response({"person": person} if person else {}, status=200 if person else 401)
         if request.path == "/gate/events":
             self.events.append(await request.json())
             return web.json_response({}, status=202)
@@ -99,6 +112,10 @@ class Portal:
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [body for body in self.events if body["event"] == event]
+
+
+def challenge_of(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 async def serve_unix(handler: Answer, path: Path) -> web.AppRunner:
@@ -151,6 +168,7 @@ class World:
             "state": str(self.root / "state"),
             "deadline_seconds": self.deadline,
             "public_origins": [ORIGIN],
+            "portal_url": PORTAL,
             **self.gate,
         }
         (self.folder / "gate.json").write_text(json.dumps(config))
@@ -174,6 +192,13 @@ class World:
         beside = folder / f".{person}"
         beside.write_text(json.dumps(session))
         beside.rename(folder / f"{person}.json")
+
+    def let_in(self, person: str = PERSON) -> None:
+        """Give the tests' browser a pass, as one that has come back from the portal has it."""
+        (self.root / "state").mkdir(mode=0o700, exist_ok=True)
+        (self.root / "state" / "gate.sqlite").touch(mode=0o600)
+        with contextlib.closing(Ledger(self.root / "state" / "gate.sqlite")) as ledger:
+            ledger.keep_pass(person, hashlib.sha256(PASS.encode()).hexdigest(), time.time() + 86400)
 
     async def start(self) -> None:
         """Start the gate process and wait until its doors are open."""
@@ -311,6 +336,7 @@ async def world(
         around.hub = f"http://127.0.0.1:{server.addresses[0][1]}"
         around.write_gate()
         if start:
+            around.let_in()
             await around.start()
         yield around
     finally:

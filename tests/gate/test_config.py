@@ -21,6 +21,7 @@ GATE: dict[str, Any] = {
     "state": "/home/spe/state",
     "deadline_seconds": 30,
     "public_origins": ["http://localhost:8000"],
+    "portal_url": "http://127.0.0.1:9000",
 }
 SESSION: dict[str, Any] = {
     "person": "p-ada",

@@ -14,7 +14,7 @@ from aiohttp import web
 from spe.gate.budget import block_size
 from spe.gate.listening import beside
 from spe.gate.notebook import open_socket
-from tests.gate.support import PERSON, until, world
+from tests.gate.support import COOKIE, PERSON, until, world
 
 DAILY = 10_000_000
 PIECE = 50_000
@@ -59,7 +59,7 @@ def test_a_kill_in_the_middle_of_a_flood_does_not_win_anything() -> None:
             for _ in range(30):
                 reader, writer = await asyncio.open_unix_connection(str(around.inbound))
                 path = f"/user/{PERSON}/ws-1/api/contents/a"
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost:8000\r\n\r\n".encode())
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost:8000\r\nCookie: {COOKIE}\r\n\r\n".encode())
                 first = await reader.read(200_000)
                 if b" 429 " in first[:30]:
                     writer.close()

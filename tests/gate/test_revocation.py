@@ -266,6 +266,7 @@ def test_without_a_first_yes_nobody_enters() -> None:
     async def story() -> tuple[int, bytes, int]:
         async with world(kernel, start=False) as around:
             around.portal.entitled = False
+            around.let_in()
             await around.start()
             status, _, body = await around.get("lab")
             return status, body, len(around.asked)

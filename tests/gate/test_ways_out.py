@@ -14,7 +14,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from spe.gate.messages import SUBPROTOCOL, write_message
-from tests.gate.support import BASE, CHANNELS, HOST, ORIGIN, World, frame, parts_of, world
+from tests.gate.support import BASE, CHANNELS, COOKIE, HOST, ORIGIN, World, frame, parts_of, world
 
 SECRET = b"PATIENT-7;1961-04-05;E11.9|" * 20
 MESSAGE_LIMIT = 100_000
@@ -33,7 +33,7 @@ class Shape:
 
 def http(name: str, path: str, *lines: str, method: str = "GET", body: bytes = b"", refused: bool = True) -> Shape:
     target = path if path.startswith(("/", "http", "*")) else BASE + path
-    head = [f"{method} {target} HTTP/1.1", f"Host: {HOST}", "Connection: close", *lines]
+    head = [f"{method} {target} HTTP/1.1", f"Host: {HOST}", f"Cookie: {COOKIE}", "Connection: close", *lines]
     if body:
         head += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
     return Shape(name=name, raw="\r\n".join(head).encode() + b"\r\n\r\n" + body, refused=refused)
@@ -43,9 +43,9 @@ def raw(name: str, text: str) -> Shape:
     return Shape(name=name, raw=text.replace("\n", "\r\n").encode())
 
 
-HEAD = f"Host: {HOST}\n"
+HEAD = f"Host: {HOST}\nCookie: {COOKIE}\n"
 UPGRADE = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}"
-GET_FILE = f"GET {BASE}files/secret.csv HTTP/1.1\nHost: {HOST}\n\n"
+GET_FILE = f"GET {BASE}files/secret.csv HTTP/1.1\n{HEAD}\n"
 
 HTTP_SHAPES = [
     http("download of a file", "files/secret.csv"),
@@ -164,7 +164,7 @@ SMUGGLING_SHAPES = [
     raw("header without a name", f"GET {BASE}api/sessions HTTP/1.1\n{HEAD}: x\n\n{GET_FILE}"),
     raw("space before the colon", f"GET {BASE}files/secret.csv HTTP/1.1\nHost : {HOST}\n\n"),
     raw("two spaces in the first line", f"GET  {BASE}files/secret.csv  HTTP/1.1\n{HEAD}\n"),
-    raw("second request behind the first", f"GET {BASE}files/a HTTP/1.1\nHost: {HOST}\n\n{GET_FILE}"),
+    raw("second request behind the first", f"GET {BASE}files/a HTTP/1.1\n{HEAD}\n{GET_FILE}"),
     raw("old protocol", f"GET {BASE}files/secret.csv HTTP/1.0\n\n"),
     raw("oldest protocol", f"GET {BASE}files/secret.csv\n\n"),
     raw("HTTP/2 opening", "PRI * HTTP/2.0\n\nSM\n\n"),

@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 SUBPROTOCOL = "v1.kernel.websocket.jupyter.org"
+MOST_HOPS = 20  # as browsers do (Fetch standard, HTTP-redirect fetch)
 CSRF = re.compile(r'name="csrf"\s+value="([^"]+)"')
 
 
@@ -67,7 +68,8 @@ class Browser:
 
     async def _page(self, method: str, url: str, **given: Any) -> str:
         headers = {"Origin": f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"} if method == "POST" else {}
-        async with self._http.request(method, URL(url, encoded=True), headers=headers, **given) as answer:
+        address = URL(url, encoded=True)
+        async with self._http.request(method, address, headers=headers, max_redirects=MOST_HOPS, **given) as answer:
             text = await answer.text()
             if answer.status >= 400:
                 raise Refusal(answer.status, text)

@@ -37,6 +37,21 @@ class EntitledOut(Out):
     until: datetime | None = None
 
 
+class Code(BaseModel):
+    """What a browser brought from the portal, and the verifier that the gate had given it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Field(max_length=200)]
+    verifier: Annotated[str, Field(max_length=200)]
+
+
+class PersonOut(Out):
+    """The person who uses the browser."""
+
+    person: PersonId
+
+
 @router.post("/events")
 def event(app: Services, workspace: Gate, body: Event) -> Done:
     """Write down what the gate reports: numbers and short words only, no content."""
@@ -50,6 +65,12 @@ def entitled(app: Services, workspace: Gate, person: Annotated[str, Query(max_le
     """Whether this person may be in this workspace now."""
     until = app.sessions.entitled_until(workspace, PersonId(person))
     return EntitledOut(entitled=until is not None, until=until)
+
+
+@router.post("/passes")
+def redeem(app: Services, workspace: Gate, body: Code) -> PersonOut:
+    """Who stands behind the code that a browser brought."""
+    return PersonOut(person=app.passes.redeem(workspace, code=body.code, verifier=body.verifier))
 
 
 def facts_of(detail: dict[str, JsonValue]) -> dict[str, str | int]:

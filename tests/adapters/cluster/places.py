@@ -15,13 +15,14 @@ from spe.ports.cluster import Exposure, Observed, SessionPlace, Step, StepKind
 from tests.adapters.bubblewrap.support import host
 from tests.adapters.cluster.support import LISTEN, World
 
-SHOW = LISTEN.replace(
-    'print("listening", flush=True)',
+# What it finds is printed before the socket listens: whoever waits for the socket can read it.
+SHOW = (
     """
-import json
+import json, os
 found = {name: sorted(os.listdir(name)) for name in ("/data", "/run/door", "/home/researcher", "/workspace")}
 print(json.dumps({"folders": found, "environment": sorted(os.environ)}), flush=True)
-""",
+"""
+    + LISTEN
 )
 
 
@@ -76,6 +77,7 @@ def place(world: World, *, code: str = SHOW, data: tuple[Exposure, ...] = ()) ->
         lab=share,
         server=Path(jupyter_server.__file__).parent / "static",
         public_origins=("http://localhost:8000",),
+        portal_url="http://127.0.0.1:9000",
     )
     command = (host().python.executable, "-c", code)
     return Place(

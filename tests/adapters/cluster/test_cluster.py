@@ -105,7 +105,8 @@ def test_a_session_starts_and_sees_its_data_and_its_doors(here: Place) -> None:
     here.provision()
     url = here.start(JUPYTERHUB_API_TOKEN="x", AWS_SECRET="y")
     assert url == here.world.layout.entrance(here.workspace)
-    shown = json.loads(here.sandboxes.poll(here.workspace, here.person).log)
+    log = here.sandboxes.poll(here.workspace, here.person).log
+    shown = json.loads(log.splitlines()[0])
     assert shown["folders"]["/data"] == ["ds-aaaaaaaaaaaaaaaa"]
     assert shown["folders"]["/run/door"] == ["hub.sock", "spe.sock"]
     assert shown["folders"]["/workspace"] == ["outputs", "shared"]

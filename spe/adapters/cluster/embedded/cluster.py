@@ -38,14 +38,15 @@ _ALWAYS = frozenset(
 class GateFacts:
     """What every gate of this environment is told besides its workspace.
 
-    `hub` is the base address of the Hub's internal API, `lab` and `server` are the folders of JupyterLab's
-    and the notebook server's static files.
+    `hub` is the base address of the Hub's internal API, `portal_url` where browsers find the portal, `lab` and
+    `server` are the folders of JupyterLab's and the notebook server's static files.
     """
 
     hub: str
     lab: Path
     server: Path
     public_origins: tuple[str, ...]
+    portal_url: str
     mirror: str | None = None
     mirror_names: tuple[str, ...] = ()
     deadline_seconds: float = 30.0
@@ -169,6 +170,7 @@ class EmbeddedCluster:
             "state": str(self._layout.counters(step.workspace)),
             "deadline_seconds": gate.deadline_seconds,
             "public_origins": list(gate.public_origins),
+            "portal_url": gate.portal_url,
         }
 
     def _session_json(self, step: Step, place: SessionPlace) -> dict[str, Any]:
