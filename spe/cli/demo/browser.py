@@ -91,15 +91,15 @@ class Notebook:
 
     def __init__(self, browser: Browser, base: str) -> None:
         self.base = base
-        self._browser = browser
+        self.browser = browser
         self._session = uuid.uuid4().hex
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.kernel = ""
 
     async def call(self, method: str, path: str, **given: Any) -> Any:
         """One call of the notebook's API, as its page makes it. Raises `Refusal`."""
-        headers = {"X-XSRFToken": self._browser.cookie(self.base, "_xsrf"), "Origin": self._origin}
-        async with self._browser.http.request(
+        headers = {"X-XSRFToken": self.browser.cookie(self.base, "_xsrf"), "Origin": self._origin}
+        async with self.browser.http.request(
             method, URL(self.base + path, encoded=True), headers=headers, **given
         ) as a:
             text = await a.text()
@@ -117,7 +117,7 @@ class Notebook:
         answer = await self.call("POST", "api/kernels", json={"name": "python3"})
         self.kernel = answer["id"]
         url = f"{self.base}api/kernels/{self.kernel}/channels?session_id={self._session}"
-        self._socket = await self._browser.http.ws_connect(
+        self._socket = await self.browser.http.ws_connect(
             URL(url, encoded=True), protocols=(SUBPROTOCOL,), headers={"Origin": self._origin}, max_msg_size=0
         )
 
