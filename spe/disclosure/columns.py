@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from spe.disclosure.vocabulary import (
@@ -32,6 +33,8 @@ _PAIR: Final = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)\s*[(\[]\s*[<≤]?\s*(\d+(?:
 _OF: Final = re.compile(r"(\d+)\s*/\s*(\d+)(?:\s*\(.*\))?")
 _BOUND: Final = re.compile(r"\[?\s*([<≤])\s*(=?)\s*(\d+)\s*\]?")
 
+# A cell whose digits are all 9, of a size at which no reader of numbers stumbles.
+_PLAIN: Final = re.compile(r"-?9{1,15}(\.9{1,17})?")
 _LEVEL: Final = re.compile(r"\d+|[ivx]+|[a-d]|low|high|yes|no")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD: Final = re.compile(r"[^\W_]+|%")
@@ -58,16 +61,24 @@ class Role(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column: its header, its cells as text without outer blanks, and what was told about them."""
+    """One column: its header, its cells as text without outer blanks, and what was told about them.
+
+    `numeric` columns are known to hold nothing but digits with a sign and a point, and signs of missing values.
+    """
 
     index: int
     name: str
     cells: tuple[str, ...]
-    distinct: frozenset[str]
     form: Form
     role: Role = Role.OTHER
+    numeric: bool = False
+
+    @cached_property
+    def distinct(self) -> frozenset[str]:
+        """Every cell once. A long column of decimals is best left alone: its form says enough."""
+        return frozenset(self.cells)
 
     @property
     def label(self) -> str:
@@ -144,8 +155,22 @@ def has_percent(cell: str) -> bool:
 def column(index: int, name: str, cells: Sequence[str]) -> Column:
     """A column without a role yet."""
     stripped = tuple(map(str.strip, cells))
-    distinct = frozenset(stripped)
-    return Column(index=index, name=name.strip(), cells=stripped, distinct=distinct, form=_form(distinct))
+    return Column(index=index, name=name.strip(), cells=stripped, form=_form(frozenset(stripped)))
+
+
+def outlined_column(index: int, name: str, cells: tuple[str, ...], outlines: frozenset[str]) -> Column:
+    """`column` for cells of which the outlines (digits as 9) are known."""
+    present = outlines - MISSING
+    if not present or not all(map(_PLAIN.fullmatch, present)):
+        return column(index, name, cells)
+    return Column(index=index, name=name.strip(), cells=cells, form=_plain_form(cells, present), numeric=True)
+
+
+def _plain_form(cells: Sequence[str], outlines: frozenset[str]) -> Form:
+    if not any("." in outline for outline in outlines):
+        return Form.WHOLE
+    values = (float(cell) for cell in cells if cell not in MISSING)
+    return Form.WHOLE if all(map(float.is_integer, values)) else Form.DECIMAL
 
 
 def _form(distinct: frozenset[str]) -> Form:

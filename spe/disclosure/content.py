@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from spe.disclosure.columns import Column
+from spe.disclosure.outline import Outline
 from spe.disclosure.profile import Profile
 from spe.domain.verdict import NOWHERE, Place, Severity
 
@@ -102,6 +103,11 @@ class Layer:
     def place(self, position: int) -> Place:
         """The line of a character position; a decoded layer is placed where its coded form stands."""
         return Place(line=self.line if self.origin is not None else bisect_left(self._ends, position) + 1)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What rules that do not tell one digit from another ask before they read the text."""
+        return Outline(text=self.text)
 
     @cached_property
     def _ends(self) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from spe.disclosure.outline import Outline
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -94,10 +96,11 @@ FORMS: Final = (
 )
 
 
-def secrets_in(text: str) -> Iterator[tuple[str, int]]:
-    """The name and position of each secret in a text."""
-    lower = text.lower() if len(text) <= 1 << 26 else text
-    for form in FORMS:
+def secrets_in(outline: Outline) -> Iterator[tuple[str, int]]:
+    """The name and position of each secret in the text of an outline."""
+    likely = [form for form in FORMS if any(map(outline.holds, form.literals))]
+    lower = outline.text.lower() if likely else ""
+    for form in likely:
         if any(literal in lower for literal in form.literals):
-            for match in form.pattern.finditer(text):
+            for match in form.pattern.finditer(outline.text):
                 yield form.name, match.start()

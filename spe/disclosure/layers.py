@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from spe.disclosure.content import Layer
+from spe.disclosure.outline import Outline
 
 MAX_LAYERS: Final = 200
 MAX_DEPTH: Final = 3
@@ -22,24 +23,23 @@ _SHORTEST: Final = 16
 _SHORTEST_LINE: Final = 20
 
 
-def long_runs(text: str, length: int) -> Iterator[int]:
+def long_runs(outline: Outline, length: int) -> Iterator[int]:
     """Positions of coded runs of at least `length` characters, also when wrapped over lines."""
-    if "begin" in text and (match := _UUENCODED.search(text)):
+    text = outline.text
+    if outline.holds("begin") and (match := _UUENCODED.search(text)):
         yield match.start()
-    words = text.split()
-    longest = max(map(len, words), default=0)
-    if longest >= length:
+    if outline.longest_word >= length:
         yield from _single_runs(text, length)
-        yield from _dense_runs(text, words, length)
-    if longest >= _SHORTEST_LINE:
+        yield from _dense_runs(text, text.split(), length)
+    if outline.longest_word >= _SHORTEST_LINE and _has_coded_line(outline):
         yield from _wrapped_runs(text, length)
 
 
-def decoded_layers(text: str) -> Iterator[Layer]:
+def decoded_layers(outline: Outline) -> Iterator[Layer]:
     """What the shorter coded runs decode to when that is text, at most two hundred of them."""
-    if not _has_coded_word(text):
+    if not _has_coded_word(outline.joined):
         return
-    count = 0
+    text, count = outline.text, 0
     for match in _TOKEN.finditer(text):
         inner = _decoded(match.group())
         if inner is None:
@@ -53,6 +53,16 @@ def decoded_layers(text: str) -> Iterator[Layer]:
 def _has_coded_word(text: str) -> bool:
     blanked = text.encode("ascii", "replace").translate(_TO_BLANKS)
     return max(map(len, blanked.split()), default=0) >= _SHORTEST
+
+
+def _has_coded_line(outline: Outline) -> bool:
+    return any(_coded(line) for lines in outline.lines for line in lines.splitlines())
+
+
+def _coded(line: str) -> str | None:
+    """The word that a line consists of, when it is one of coded characters."""
+    word = line.strip().strip("\"',")
+    return word if len(word) >= _SHORTEST_LINE and _TOKEN.fullmatch(word) else None
 
 
 def _single_runs(text: str, length: int) -> Iterator[int]:
@@ -69,8 +79,8 @@ def _wrapped_runs(text: str, length: int) -> Iterator[int]:
     """Lines that are one coded word each and equally long but for the last, as mail and PEM wrap them."""
     start, total, width, position = 0, 0, 0, 0
     for line in text.splitlines(keepends=True):
-        word = line.strip().strip("\"',")
-        coded = len(word) >= _SHORTEST_LINE and _TOKEN.fullmatch(word) is not None and len(set(word)) >= 10
+        word = _coded(line) or ""
+        coded = len(set(word)) >= 10
         if coded and (not total or len(word) == width):
             start, width = (start, width) if total else (position, len(word))
             total += len(word)

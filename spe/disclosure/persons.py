@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from spe.disclosure.outline import Outline, digit_blind
+
 _CENTURIES: Final = (1800, 1900, 2000, 2100)
 
 
@@ -255,19 +257,25 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./+-]{7,17}")
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}")
 _PHONE: Final = re.compile(r"(?<![\w+.])\+[1-9]\d{0,2}[ ./-]?\(?\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}(?![\w.])")
 _IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_IBAN_START: Final = re.compile(r"[A-Z]{2}\d{2}")
 _ENDS: Final = "./+-"
 _NOT_MAIL: Final = ("example.org", "example.com", "example.net", "noreply")
 
 
-def persons_in(text: str, masks: frozenset[str]) -> Iterator[tuple[str, int]]:
-    """The kind and position of each number or address of a person in a text. `masks` are record numbers."""
-    yield from _numbers(text)
+def persons_in(outline: Outline, masks: frozenset[str]) -> Iterator[tuple[str, int]]:
+    """The kind and position of each number or address of a person in the text of an outline.
+
+    `masks` are forms of record numbers.
+    """
+    text = outline.text
+    yield from _numbers(outline)
     if "@" in text:
         mails = (found for found in _EMAIL.finditer(text) if not found.group().endswith(_NOT_MAIL))
         yield from (("an e-mail address", found.start()) for found in mails)
-    if "+" in text:
+    if "+9" in outline.joined:
         yield from (("a telephone number", found.start()) for found in _PHONE.finditer(text) if _long(found.group()))
-    yield from (("an account number", found.start()) for found in _IBAN.finditer(text) if _iban(found.group()))
+    if _IBAN_START.search(outline.joined):
+        yield from (("an account number", found.start()) for found in _IBAN.finditer(text) if _iban(found.group()))
     for mask in sorted(masks):
         found_masks = mask_pattern(mask).finditer(text)
         yield from (("a record number of the data holder", found.start()) for found in found_masks)
@@ -283,12 +291,13 @@ def _long(text: str) -> bool:
     return 9 <= len(_digits(text)) <= 15
 
 
-def _numbers(text: str) -> Iterator[tuple[str, int]]:
+def _numbers(outline: Outline) -> Iterator[tuple[str, int]]:
     """Valid numbers that stand on their own, each once. Words are told first, places only when some are valid."""
-    lower = text.lower()
-    kinds = [one for one in NUMBERS if not one.words or any(word in lower for word in one.words)]
-    forms = re.compile("|".join(f"(?:{pattern})" for pattern in dict.fromkeys(one.pattern.pattern for one in kinds)))
-    likely = [token for token in set(_TOKEN.findall(text)) if forms.fullmatch(token.rstrip(_ENDS))]
+    text = outline.text
+    kinds = [one for one in NUMBERS if not one.words or any(word in outline.lower for word in one.words)]
+    patterns = dict.fromkeys(digit_blind(one.pattern.pattern) for one in kinds)
+    forms = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    likely = outline.words(_TOKEN, lambda token: forms.fullmatch(token.rstrip(_ENDS)) is not None)
     valid = {token: kind for token in likely if (kind := _kind(token.rstrip(_ENDS), kinds)) is not None}
     for found in _TOKEN.finditer(text) if valid else ():
         kind = valid.get(found.group())

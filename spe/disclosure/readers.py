@@ -162,7 +162,8 @@ def _written(path: str, data: bytes, kind: str | None) -> _Reading:
 def _document(path: str, text: str, kind: str | None) -> _Reading:
     promised = type_by_name(path)
     name = promised if promised in _WRITTEN else "txt"
-    layers = (Layer(text=text, code=name in CODE or kind == "code"), *decoded_layers(text))
+    own = Layer(text=text, code=name in CODE or kind == "code")
+    layers = (own, *decoded_layers(own.outline))
     start = text.lstrip()[:1]
     if promised in {"json", "ipynb"}:
         return _json(text, kind, layers)
@@ -178,7 +179,7 @@ def _document(path: str, text: str, kind: str | None) -> _Reading:
 
 
 def _sheet(name: str, text: str, kind: str | None, layers: tuple[Layer, ...]) -> _Reading:
-    table = read_delimited(text, kind)
+    table = read_delimited(text, kind, layers[0].outline)
     if isinstance(table, Unreadable):
         return _Reading(type=name, content=table, tables=tuple(tables_in_text(text, kind)), layers=layers)
     return _Reading(type=name, content=Sheet(table=table), tables=(table,), layers=layers)

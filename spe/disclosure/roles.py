@@ -31,12 +31,16 @@ FREQUENCY: Final = "frequency-table"
 
 def with_roles(columns: Sequence[Column], rows: int, kind: str | None) -> tuple[Column, ...]:
     """The columns with their roles. `kind` is the declared kind of the output, when there is one."""
-    named = [replace(one, role=_own_role(one, kind)) for one in columns]
+    named = [_with_role(one, _own_role(one, kind)) for one in columns]
     if any(one.role is Role.COUNT for one in named) and not _wide(named):
         return tuple(named)
     shape = _cross_tabulation(named, rows)
     role = Role.ASSUMED_COUNT if kind not in {None, FREQUENCY} else Role.COUNT
-    return tuple(replace(one, role=role) if one.index in shape else one for one in named)
+    return tuple(_with_role(one, role) if one.index in shape else one for one in named)
+
+
+def _with_role(one: Column, role: Role) -> Column:
+    return one if one.role is role else replace(one, role=role)
 
 
 def _own_role(one: Column, kind: str | None) -> Role:

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from spe.disclosure.columns import MISSING, column, names_count, number, words
 from spe.disclosure.content import Hit, Table, Unreadable
+from spe.disclosure.outline import Outline
+from spe.disclosure.regular import Regular, regular
 from spe.disclosure.roles import with_roles
 from spe.domain.verdict import Place
 
@@ -27,9 +29,14 @@ _BLOCK_ROWS: Final = 3
 _CELL: Final = re.compile(r"[\d*<≤]|\bNA\b|NaN|redacted|suppressed")
 
 
-def read_delimited(text: str, kind: str | None) -> Table | Unreadable:
-    """A whole file as one table. Faults of form become defects of TYP-06."""
+def read_delimited(text: str, kind: str | None, outline: Outline | None = None) -> Table | Unreadable:
+    """A whole file as one table. Faults of form become defects of TYP-06. `outline` is that of the text."""
     delimiter = _delimiter(text)
+    form = regular(outline or Outline(text=text), delimiter, MAX_COLUMNS)
+    return _regular_table(form, kind) if form else _any_table(text, delimiter, kind)
+
+
+def _any_table(text: str, delimiter: str, kind: str | None) -> Table | Unreadable:
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, row) for row in reader]
@@ -65,6 +72,17 @@ def make_table(
     )
 
 
+def _regular_table(form: Regular, kind: str | None) -> Table:
+    """The table of a text without quotes, blank rows and ragged rows, whose cells need no CSV reader."""
+    top = form.top()
+    depth = _header_depth(top)
+    header = _joined_header(top[:depth], form.width)
+    columns = form.columns(header, depth)
+    rows = len(columns[0].cells)
+    defects = (*_odd_header(depth, 1), *_doubled_header(header))
+    return Table(columns=with_roles(columns, rows, kind), rows=rows, defects=defects, kind=kind)
+
+
 def _transposed(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     even = len(set(map(len, rows))) == 1
     return list(zip(*rows, strict=True)) if even else list(zip_longest(*rows, fillvalue=""))
@@ -78,10 +96,7 @@ def _table(filled: list[tuple[int, list[str]]], rows: list[tuple[int, list[str]]
         defects.append(Hit(text="text stands before the header", place=Place(line=1)))
     body = filled[start:]
     depth = _header_depth([row for _, row in body])
-    if depth == 0:
-        defects.append(Hit(text="there is no header row", place=Place(line=body[0][0])))
-    if depth > 1:
-        defects.append(Hit(text=f"the header has {depth} rows", place=Place(line=body[0][0])))
+    defects += _odd_header(depth, body[0][0])
     header = _joined_header([row for _, row in body[:depth]], width)
     data = body[depth:]
     ragged = [line for line, row in data if len(row) != width]
@@ -102,6 +117,13 @@ def _blank_line(rows: list[tuple[int, list[str]]], data: list[tuple[int, list[st
     empty = (line for line, row in rows if not (row and row[0]) and line < last and not any(map(str.strip, row)))
     blank = next(empty, None)
     return [] if blank is None else [Hit(text="an empty row stands between rows", place=Place(line=blank))]
+
+
+def _odd_header(depth: int, line: int) -> list[Hit]:
+    if depth == 1:
+        return []
+    text = f"the header has {depth} rows" if depth else "there is no header row"
+    return [Hit(text=text, place=Place(line=line))]
 
 
 def _doubled_header(header: Sequence[str]) -> list[Hit]:

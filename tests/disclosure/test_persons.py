@@ -2,6 +2,7 @@
 
 import pytest
 
+from spe.disclosure.outline import Outline
 from spe.disclosure.persons import NUMBERS, mask_pattern, persons_in
 
 SPECIMENS = {
@@ -35,7 +36,7 @@ SPECIMENS = {
 
 
 def found(text: str) -> list[str]:
-    return [name for name, _ in persons_in(text, frozenset())]
+    return [name for name, _ in persons_in(Outline(text=text), frozenset())]
 
 
 @pytest.mark.parametrize(("name", "text"), SPECIMENS.items(), ids=SPECIMENS)
@@ -88,6 +89,6 @@ def test_a_weak_number_counts_below_a_header_that_names_it() -> None:
 def test_the_data_holders_own_numbers_count_by_their_form() -> None:
     assert mask_pattern("CA99999999").search("patient CA12345678 left")
     assert not mask_pattern("CA99999999").search("XCA12345678")
-    assert [name for name, _ in persons_in("CA12345678", frozenset({"CA99999999"}))] == [
+    assert [name for name, _ in persons_in(Outline(text="CA12345678"), frozenset({"CA99999999"}))] == [
         "a record number of the data holder"
     ]

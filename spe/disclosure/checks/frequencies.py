@@ -4,7 +4,7 @@ Disclosure notes, section 1.6. Which columns and rows count people is told in `c
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,19 +56,20 @@ class SmallCounts:
 )
 def small_counts(table: Table, p: SmallCounts) -> Iterator[Hit]:
     """No count from 1 to below the minimum, in long tables, cross-tabulations, and rows labelled as counts."""
-    for row, column in _counting_cells(table):
-        cell = counted(column.cells[row])
-        if cell is None:
-            continue
+    for row, column, text in _counting_cells(table, lambda cell: _too_small(cell, p.minimum)):
         severity = p.assumed if column.role is Role.ASSUMED_COUNT else None
-        if cell.value is not None and 0 < cell.value < p.minimum:
-            yield Hit(text=f"a count below {p.minimum}", place=table.place(row, column), severity=severity)
-        elif cell.below is not None and 1 < cell.below < p.minimum:
-            yield Hit(
-                text=f"a bound that says a count is below {cell.below}",
-                place=table.place(row, column),
-                severity=severity,
-            )
+        yield Hit(text=text, place=table.place(row, column), severity=severity)
+
+
+def _too_small(cell: str, minimum: int) -> str | None:
+    said = counted(cell)
+    if said is None:
+        return None
+    if said.value is not None and 0 < said.value < minimum:
+        return f"a count below {minimum}"
+    if said.below is not None and 1 < said.below < minimum:
+        return f"a bound that says a count is below {said.below}"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +90,16 @@ class Extremes:
 def empty_or_full(table: Table, p: Extremes) -> Iterator[Hit]:
     """Class disclosure: 0 or 100 % of a group (ACRO counts zeros as disclosive by default)."""
     if p.zeros:
-        for row, column in _counting_cells(table):
-            cell = counted(column.cells[row])
-            if cell is not None and cell.value == 0:
-                yield Hit(text="a cell with nobody in it", place=table.place(row, column))
-    for row, column in _percent_cells(table):
-        value = number(column.cells[row].rstrip("% "))
-        if value == 100 or (p.zeros and value == 0):
-            yield Hit(text="a share of none or all of a group", place=table.place(row, column))
+        for row, column, text in _counting_cells(table, _nobody):
+            yield Hit(text=text, place=table.place(row, column))
+    extremes = {0, 100} if p.zeros else {100}
+    for row, column in _percent_cells(table, lambda cell: number(cell.rstrip("% ")) in extremes):
+        yield Hit(text="a share of none or all of a group", place=table.place(row, column))
+
+
+def _nobody(cell: str) -> str | None:
+    said = counted(cell)
+    return "a cell with nobody in it" if said is not None and said.value == 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +121,10 @@ def small_numbers_in_prose(layer: Layer, p: SpokenCounts) -> Iterator[Hit]:
     """`n = 3` and `two patients` disclose as much as a table's cell; code is not prose."""
     if layer.code:
         return
-    lower = layer.text.lower()
-    for found in _N_EQUALS.finditer(layer.text) if any(form in lower for form in _N_FORMS) else ():
+    for found in _N_EQUALS.finditer(layer.text) if any(map(layer.outline.holds, _N_FORMS)) else ():
         if 0 < int(found.group(1).replace(",", "")) < p.minimum:
             yield Hit(text=f"a number of people below {p.minimum}{layer.suffix}", place=layer.place(found.start()))
-    if not any(stem in lower for stem in _STEMS.split()):
+    if not any(map(layer.outline.holds, _STEMS.split())):
         return
     for found in _SPOKEN.finditer(layer.text):
         said = found.group(1).lower()
@@ -132,12 +134,21 @@ def small_numbers_in_prose(layer: Layer, p: SpokenCounts) -> Iterator[Hit]:
             yield Hit(text=text, place=layer.place(found.start()))
 
 
-def _counting_cells(table: Table) -> Iterator[tuple[int, Column]]:
-    """Every cell that counts: the counting columns, and the rows whose label says so."""
-    columns = [column for column in table.columns if column.is_count]
-    for column in columns:
-        for row in range(table.rows):
-            yield row, column
+def _counting_cells(table: Table, fault: Callable[[str], str | None]) -> Iterator[tuple[int, Column, str]]:
+    """The cells that count and have a fault, with what it is: each different cell is asked once."""
+    for column in table.columns:
+        if not column.is_count:
+            continue
+        faults = {cell: text for cell in column.distinct if (text := fault(cell)) is not None}
+        if faults:
+            yield from ((row, column, faults[cell]) for row, cell in enumerate(column.cells) if cell in faults)
+    for row, column in _labelled_cells(table):
+        if (text := fault(column.cells[row])) is not None:
+            yield row, column, text
+
+
+def _labelled_cells(table: Table) -> Iterator[tuple[int, Column]]:
+    """The cells of rows whose label says that they count, outside the counting columns."""
     if len(table.columns) < 2:
         return
     label = table.columns[0]
@@ -155,14 +166,15 @@ def _fraction(cell: str) -> bool:
     return value is not None and not value.is_integer()
 
 
-def _percent_cells(table: Table) -> Iterator[tuple[int, Column]]:
-    """Cells of percent columns, without the margins, which are 100 by right."""
+def _percent_cells(table: Table, test: Callable[[str], bool]) -> Iterator[tuple[int, Column]]:
+    """The cells of percent columns that pass a test, without the margins, which are 100 by right."""
     label = table.columns[0] if table.columns else None
     for column in table.columns:
         if column.role is not Role.PERCENT or column.is_total or _single(column):
             continue
-        for row in range(table.rows):
-            if label is None or not is_total(label.cells[row]):
+        passed = {cell for cell in column.distinct if test(cell)}
+        for row, cell in enumerate(column.cells) if passed else ():
+            if cell in passed and (label is None or not is_total(label.cells[row])):
                 yield row, column
 
 

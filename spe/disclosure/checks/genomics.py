@@ -74,11 +74,15 @@ def genotype_matrix(table: Table, p: Matrix) -> Iterator[Hit]:
 
 
 def _all_calls(column: Column) -> bool:
+    if column.form is Form.DECIMAL:
+        return False
     present = column.distinct - MISSING - {"./.", ".|.", "00", "0 0", "--"}
     return bool(present) and len(present) <= 64 and all(_CALLS.fullmatch(cell) for cell in present)
 
 
 def _all_doses(column: Column) -> bool:
+    if column.form is Form.DECIMAL:
+        return False
     present = column.distinct - MISSING
     return len(present - {"-9"}) >= 2 and present <= _DOSES and column.words[:1] != ("n",)
 
@@ -147,12 +151,18 @@ def _bare_list(output: Opened) -> bool:
     """A text of one identifier per line."""
     if output.type not in {"txt", "csv", "tsv"} or not output.layers:
         return False
-    lines = [line.strip() for line in output.layers[0].text[: 1 << 20].splitlines() if line.strip()]
-    if not len(lines) >= 5 or any(len(line.split()) > 2 for line in lines):
+    text = output.layers[0].text[: 1 << 20]
+    if _has_prose(text[:4096].splitlines()[:-1]) or _has_prose(written := text.splitlines()):
         return False
-    cells = tuple(line.split()[-1] for line in lines)
-    column = Column(index=0, name="", cells=cells, distinct=frozenset(cells), form=Form.TEXT)
+    cells = tuple(line.split()[-1] for line in written if line.strip())
+    if len(cells) < 5:
+        return False
+    column = Column(index=0, name="", cells=cells, form=Form.TEXT)
     return holds_ids(column, rows=len(cells), fewest=5)
+
+
+def _has_prose(lines: list[str]) -> bool:
+    return any(len(line.split()) > 2 for line in lines)
 
 
 def _only_ids(table: Table) -> bool:

@@ -74,7 +74,7 @@ class Runs:
 )
 def coded_run(layer: Layer, p: Runs) -> Iterator[Hit]:
     """A long coded run is a file inside the text; shorter ones are decoded and scanned like text."""
-    for position in dict.fromkeys(long_runs(layer.text, p.length)):
+    for position in dict.fromkeys(long_runs(layer.outline, p.length)):
         yield Hit(text=f"a coded run of {p.length} characters or more{layer.suffix}", place=layer.place(position))
 
 

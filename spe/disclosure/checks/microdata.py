@@ -102,7 +102,7 @@ def _stem(path: str) -> str:
 
 def _known_words(layer: Layer, profiles: list[Profile]) -> Iterator[Hit]:
     found: Counter[int] = Counter()
-    tokens = dict.fromkeys(_WORD.findall(layer.text))
+    tokens = list(layer.outline.words(_WORD, lambda word: any(profile.worth_asking(word) for profile in profiles)))
     for profile in profiles:
         for token in filter(profile.worth_asking, tokens):
             if len(token) <= 400 and profile.knows(token):
@@ -120,8 +120,10 @@ def _line(layer: Layer, line: int) -> Place:
 
 def _weak_ids(column: Column, rows: int, profiles: list[Profile], percent: int) -> bool:
     """A column of short numbers that are nearly all known, by its header or by covering half of the people."""
-    present = [cell for cell in column.distinct if cell not in MISSING]
-    if column.form is Form.DECIMAL or len(present) < 5 or len(present) * 2 < rows:
+    if column.form is Form.DECIMAL:
+        return False
+    present = column.distinct - MISSING
+    if len(present) < 5 or len(present) * 2 < rows:
         return False
     for profile in profiles:
         if not profile.weak:
@@ -172,7 +174,7 @@ def unique_records(table: Table, p: KAnonymity) -> Iterator[Hit]:
 
 def _easily_known(column: Column, rows: int) -> bool:
     """Few different values, most of them repeated: a sex, an age, a grade, a region."""
-    return 1 < len(column.distinct) <= max(12, rows // 4) and column.form is not Form.DECIMAL
+    return column.form is not Form.DECIMAL and 1 < len(column.distinct) <= max(12, rows // 4)
 
 
 def _aggregated(table: Table) -> bool:
@@ -222,7 +224,9 @@ def identifier_column(output: Profiled, p: IdColumns) -> Iterator[Hit]:
 
 
 def _of_known_form(column: Column, forms: set[str], fewest: int) -> bool:
-    """Nine in ten cells have the outer form of the dataset's identifiers and hardly repeat."""
+    """Nine in ten cells have the outer form of the dataset's identifiers and hardly repeat. All forms have letters."""
+    if column.numeric:
+        return False
     present = column.distinct - MISSING
     telling = {form for form in forms if form.count("9") >= 2}
     if not telling or len(present) < fewest or len(present) * 10 < len(column.cells) * 9:

@@ -10,6 +10,7 @@ from spe.disclosure.content import Hit, Layer, Profiled
 from spe.disclosure.credentials import secrets_in
 from spe.disclosure.parameters import Nothing, Stricter, parameter
 from spe.disclosure.persons import persons_in
+from spe.disclosure.profile import plain, shape
 from spe.disclosure.registry import check
 
 ENOUGH: Final = 50
@@ -25,7 +26,7 @@ _WORD: Final = re.compile(r"[^\s,;|\"'<>()\[\]{}=]{3,}")
 )
 def secret(layer: Layer, _: Nothing) -> Iterator[Hit]:
     """Vault, cloud, cluster, code-hosting and API tokens, private keys, logins, by their public forms."""
-    for name, position in secrets_in(layer.text):
+    for name, position in secrets_in(layer.outline):
         yield Hit(text=f"{name}{layer.suffix}", place=layer.place(position))
 
 
@@ -47,7 +48,7 @@ class RecordNumbers:
 )
 def person_number(layer: Layer, p: RecordNumbers) -> Iterator[Hit]:
     """National numbers count only with valid check digits, weak forms only with a word that names them."""
-    for name, position in persons_in(layer.text, p.record_numbers):
+    for name, position in persons_in(layer.outline, p.record_numbers):
         yield Hit(text=f"{name}{layer.suffix}", place=layer.place(position))
 
 
@@ -63,8 +64,9 @@ def canary(output: Profiled, _: Nothing) -> Iterator[Hit]:
     planted = [profile for profile in output.profiles if profile.canaries]
     if not planted:
         return
+    shapes = {form for profile in planted for form in profile.canary_shapes}
     for layer in output.opened.layers:
-        words = dict.fromkeys(_WORD.findall(layer.text))
+        words = layer.outline.words(_WORD, lambda word: shape(plain(word)) in shapes)
         known = (word for word in words if any(profile.knows_canary(word) for profile in planted))
         for word in islice(known, ENOUGH):
             text = f"a value planted in the dataset{layer.suffix}"
