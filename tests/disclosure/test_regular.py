@@ -10,8 +10,11 @@ from spe.disclosure.regular import regular
 from spe.disclosure.tables import MAX_COLUMNS, _any_table, _delimiter, read_delimited
 
 CELLS = st.sampled_from(
-    ["", "0", "7", "12", "-3", "5.0", "5.25", ".5", "5.", "1e5", "NA", ".", "-", "<10", "12 (34%)", "3/4", " 8", "9 "]
-    + ["1,204", "x;y", "\u20039", "nan", "inf", "1_000", "female", "80 and over", "n", "9" * 16, "9" * 330, "\u0663"]
+    [
+        *("", "0", "7", "12", "-3", "5.0", "5.25", ".5", "5.", "1e5", "NA", ".", "-", "<10", "12 (34%)", "3/4", " 8"),
+        *("9 ", "1,204", "x;y", "\u20039", "nan", "inf", "1_000", "female", "80 and over", "n", "9" * 16, "9" * 330),
+        "\u0663",
+    ]
 )
 ENDS = st.sampled_from(["", "\n", "\n\n", "\r\n", ",\n", " \n"])
 
