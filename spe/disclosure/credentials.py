@@ -7,22 +7,29 @@ almost nothing. The patterns are written for this project from the public forms 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from spe.disclosure.outline import Outline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Form:
-    """One kind of secret: its name, literals of which one must occur (lower case), and its pattern."""
+    """One kind of secret: its name, literals of which one must occur (lower case), and its pattern as written."""
 
     name: str
     literals: tuple[str, ...]
-    pattern: re.Pattern[str]
+    written: str
+    flags: re.RegexFlag
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern, compiled when a literal was met: most texts have none."""
+        return re.compile(self.written, self.flags)
 
 
 def _form(name: str, literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Form:
-    return Form(name=name, literals=tuple(literals.split()), pattern=re.compile(pattern, flags))
+    return Form(name=name, literals=tuple(literals.split()), written=pattern, flags=flags)
 
 
 FORMS: Final = (

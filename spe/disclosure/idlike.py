@@ -7,52 +7,61 @@ quarters) have fixed forms as well; they are named here so that they are not tak
 import itertools
 import re
 from collections import Counter
+from functools import cache
 from typing import Final
 
 from spe.disclosure.columns import MISSING, Column, Form
 from spe.disclosure.profile import plain, shape
 from spe.disclosure.vocabulary import ID_WORDS, NOT_PEOPLE_WORDS, PERSON_IDS, PERSON_WORDS
 
-# Variants, genes, transcripts, proteins, ontology terms, diagnosis codes, studies: known to everybody.
-_PUBLIC: Final = re.compile(
-    "|".join(
-        (
-            r"(rs|ss|esv|nsv|RCV|VCV|SCV)\d+",
-            r"(chr)?([1-9]|1\d|2[0-2]|X|Y|MT?):\d+([:_-][ACGTN*,-]+)*",
-            r"chr([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+\S*",
-            r"([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+([:_-][ACGTN*,-]+){2}",
-            r"ENS[A-Z]*[GTPER]\d+(\.\d+)?",
-            r"(N[MRPCGTW]|X[MRP])_\d+(\.\d+)?",
-            r"[A-Z]{1,2}\d{2}(\.\d{1,2})?",
-            r"[A-Z]\d{2}[A-Z]{2}\d{2}",
-            r"(GO|HP|MONDO|EFO|DOID|OMIM|ORPHA|HGNC|CHEBI|UBERON|CL|MP|SNOMED|UMLS|MESH|KEGG|R-HSA|hsa)[:_-]?\d+",
-            r"(GCST|NCT|PGS|cg|ch)[:_-]?\d+",
-            r"[OPQ]\d[A-Z0-9]{3}\d",
-            r"\d{1,5}-\d",
-        )
-    ),
-    re.IGNORECASE,
-)
-# Bands, intervals, dates, quarters and weeks, times of day.
-_LABEL: Final = re.compile(
-    "|".join(
-        (
-            r"[<>≤≥]?=?\s*\d+(\.\d+)?\s*(?:-|–|to|,)\s*\d+(\.\d+)?\+?",
-            r"\d+\+",
-            r"[\[(]\s*-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?\s*[\])]",
-            r"\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?",
-            r"\d{1,2}[./]\d{1,2}[./]\d{2,4}",
-            r"\d{4}[- ]?[QWMqwm]\d{1,2}",
-            r"[QWMqwm]\d{1,2}",
-            r"\d{1,2}:\d{2}(:\d{2})?",
-            r"\d{4}/\d{2,4}",
-        )
-    )
-)
 _UUID: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}",
     re.IGNORECASE,
 )
+
+
+@cache
+def _public() -> re.Pattern[str]:
+    """Variants, genes, transcripts, proteins, ontology terms, diagnosis codes, studies: known to everybody."""
+    return re.compile(
+        "|".join(
+            (
+                r"(rs|ss|esv|nsv|RCV|VCV|SCV)\d+",
+                r"(chr)?([1-9]|1\d|2[0-2]|X|Y|MT?):\d+([:_-][ACGTN*,-]+)*",
+                r"chr([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+\S*",
+                r"([1-9]|1\d|2[0-2]|X|Y|MT?)[_-]\d+([:_-][ACGTN*,-]+){2}",
+                r"ENS[A-Z]*[GTPER]\d+(\.\d+)?",
+                r"(N[MRPCGTW]|X[MRP])_\d+(\.\d+)?",
+                r"[A-Z]{1,2}\d{2}(\.\d{1,2})?",
+                r"[A-Z]\d{2}[A-Z]{2}\d{2}",
+                r"(GO|HP|MONDO|EFO|DOID|OMIM|ORPHA|HGNC|CHEBI|UBERON|CL|MP|SNOMED|UMLS|MESH|KEGG|R-HSA|hsa)[:_-]?\d+",
+                r"(GCST|NCT|PGS|cg|ch)[:_-]?\d+",
+                r"[OPQ]\d[A-Z0-9]{3}\d",
+                r"\d{1,5}-\d",
+            )
+        ),
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _label() -> re.Pattern[str]:
+    """Bands, intervals, dates, quarters and weeks, times of day."""
+    return re.compile(
+        "|".join(
+            (
+                r"[<>≤≥]?=?\s*\d+(\.\d+)?\s*(?:-|–|to|,)\s*\d+(\.\d+)?\+?",
+                r"\d+\+",
+                r"[\[(]\s*-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?\s*[\])]",
+                r"\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?",
+                r"\d{1,2}[./]\d{1,2}[./]\d{2,4}",
+                r"\d{4}[- ]?[QWMqwm]\d{1,2}",
+                r"[QWMqwm]\d{1,2}",
+                r"\d{1,2}:\d{2}(:\d{2})?",
+                r"\d{4}/\d{2,4}",
+            )
+        )
+    )
 
 
 def names_person_id(header: str) -> bool:
@@ -75,7 +84,7 @@ def holds_ids(column: Column, *, rows: int, fewest: int) -> bool:
     sample = present[:5000]
     if _share(sample, _UUID):
         return True
-    if _share(sample, _PUBLIC) or _share(sample, _LABEL):
+    if _share(sample, _public()) or _share(sample, _label()):
         return False
     form, count = Counter(shape(plain(cell)) for cell in sample).most_common(1)[0]
     if count * 10 < len(sample) * 9:

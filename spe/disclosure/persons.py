@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 from spe.disclosure.outline import Outline, digit_blind
@@ -16,14 +17,19 @@ from spe.disclosure.outline import Outline, digit_blind
 _CENTURIES: Final = (1800, 1900, 2000, 2100)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PersonNumber:
     """One kind of number: name, form of the compact number, check, and words needed near it, if any."""
 
     name: str
-    pattern: re.Pattern[str]
+    form: str
     valid: Callable[[str], bool]
     words: tuple[str, ...] = ()
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The form as a pattern, compiled when a word was met that may be a number."""
+        return re.compile(self.form)
 
 
 def _digits(text: str) -> list[int]:
@@ -219,7 +225,7 @@ def _iban(text: str) -> bool:
 
 
 def _number(name: str, pattern: str, valid: Callable[[str], bool], words: str = "") -> PersonNumber:
-    return PersonNumber(name=name, pattern=re.compile(pattern), valid=valid, words=tuple(words.split()))
+    return PersonNumber(name=name, form=pattern, valid=valid, words=tuple(words.split()))
 
 
 NUMBERS: Final = (
@@ -295,7 +301,7 @@ def _numbers(outline: Outline) -> Iterator[tuple[str, int]]:
     """Valid numbers that stand on their own, each once. Words are told first, places only when some are valid."""
     text = outline.text
     kinds = [one for one in NUMBERS if not one.words or any(word in outline.lower for word in one.words)]
-    patterns = dict.fromkeys(digit_blind(one.pattern.pattern) for one in kinds)
+    patterns = dict.fromkeys(digit_blind(one.form) for one in kinds)
     forms = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
     likely = outline.words(_TOKEN, lambda token: forms.fullmatch(token.rstrip(_ENDS)) is not None)
     valid = {token: kind for token in likely if (kind := _kind(token.rstrip(_ENDS), kinds)) is not None}

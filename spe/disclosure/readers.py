@@ -28,7 +28,6 @@ from spe.disclosure.content import (
 )
 from spe.disclosure.folder import Bytes
 from spe.disclosure.grammars import grammar
-from spe.disclosure.images import read_image
 from spe.disclosure.layers import decoded_layers
 from spe.disclosure.signatures import GENOMIC, ORDINARY, signature
 from spe.disclosure.tables import read_delimited, tables_in_json, tables_in_text
@@ -127,6 +126,8 @@ def _read(path: str, data: bytes | None, kind: str | None) -> _Reading:
 
 
 def _picture(data: bytes, found: Signature) -> _Reading:
+    from spe.disclosure.images import read_image  # with its library, a fifth of the start of a child that needs none
+
     content, texts = read_image(data, found.name)
     layers = tuple(Layer(text=text, origin="hidden in the picture") for text in texts)
     name = _PICTURES[found.name] if isinstance(content, Image) else UNKNOWN

@@ -9,11 +9,8 @@ import io
 from collections.abc import Mapping
 from typing import Any, Final
 
-from PIL import Image as Pillow
-
 from spe.disclosure.codepoints import visible
 from spe.disclosure.content import Image, Opened, Sheet, Table, Unreadable
-from spe.disclosure.images import decoded
 
 MOST_ROWS: Final = 200
 MOST_COLUMNS: Final = 100
@@ -60,6 +57,10 @@ def _shown(text: str) -> str:
 
 def _picture(data: bytes, form: str) -> bytes | None:
     """The pixels written again as PNG, at most 1600 by 1600; None when they cannot be decoded after all."""
+    from PIL import Image as Pillow
+
+    from spe.disclosure.images import decoded
+
     try:
         picture = decoded(data, form)
         picture.thumbnail(MOST_PIXELS)
