@@ -23,6 +23,7 @@ SCHEMA: Final = "spe.profile/1"
 _WIDTH: Final = 8
 _JUNK: Final = re.compile(r"[\W_]+")
 _SHAPE: Final = str.maketrans("0123456789", "9" * 10)
+_OTHER: Final = re.compile("[^9]")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")
 MOST_SHAPES: Final = 500
 _WRAPPED: Final = re.compile(
@@ -71,9 +72,15 @@ class Profile:
         shapes = self.shapes | self.canary_shapes
         if not shapes and not self.digests:
             return lambda _: False
-        parts = sorted(map(_shape_pattern, shapes)) if len(shapes) <= MOST_SHAPES else [".{4}"]
-        form = re.compile("|".join([*parts, _DIGEST.pattern]))
-        return lambda token: form.search(plain(token)) is not None
+        fewest = shortest(shapes) if len(shapes) <= MOST_SHAPES else None
+
+        def worth(token: str) -> bool:
+            word = plain(token)
+            outer = shape(word)
+            known = len(word) >= 4 if fewest is None else any(form in outer for form in fewest)
+            return known or _DIGEST.search(word) is not None
+
+        return worth
 
     def fingerprint(self, value: str) -> bytes:
         """The keyed fingerprint of a text, eight bytes."""
@@ -134,12 +141,16 @@ def plain(token: str) -> str:
 
 def shape(form: str) -> str:
     """The outer form of a plain word: digits as 9, letters as a."""
-    return re.sub(r"[^9]", "a", form.translate(_SHAPE))
+    return _OTHER.sub("a", form.translate(_SHAPE))
 
 
-def _shape_pattern(form: str) -> str:
-    """The outer form as a pattern, to be looked for anywhere in a plain word."""
-    return re.sub(r"9+|a+", lambda run: f"[{'' if run[0][0] == '9' else '^'}0-9]{{{len(run[0])}}}", form)
+def shortest(forms: Iterable[str]) -> tuple[str, ...]:
+    """The outer forms that hold no other one: whatever holds any of `forms` holds one of these."""
+    found: list[str] = []
+    for form in sorted(forms, key=lambda one: (len(one), one)):
+        if not any(inner in form for inner in found):
+            found.append(form)
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)

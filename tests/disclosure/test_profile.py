@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from spe.cli.profile import profile as command
-from spe.disclosure.profile import Profile, shape, spellings
+from spe.disclosure.profile import Profile, shape, shortest, spellings
 from spe.disclosure.profiling import make_profile, profile_folder
 from spe.domain.errors import Invalid
 from tests.disclosure.cases import KEY, build
@@ -139,3 +139,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, wrong: list[str]) -> Non
 
     assert done.exit_code == 2
     assert not (tmp_path / "p.json").exists()
+
+
+def test_of_the_known_forms_only_those_that_hold_no_other_are_looked_for() -> None:
+    assert shortest({"99999", "9999999", "a9999", "a99999a", "aa99"}) == ("aa99", "99999", "a9999")
