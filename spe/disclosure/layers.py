@@ -4,7 +4,6 @@ A run of base64, base85, hexadecimal or uuencoded characters of two hundred or m
 (HID-10); shorter ones are decoded here and scanned for secrets and identifiers like any other text.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Iterator
@@ -115,7 +114,7 @@ def _decoded(token: str, depth: int = 1) -> str | None:
 
 def _from_hex(token: str) -> bytes | None:
     try:
-        return bytes.fromhex(token)
+        return bytes.fromhex(token) if len(token) % 2 == 0 else None
     except ValueError:
         return None
 
@@ -123,7 +122,7 @@ def _from_hex(token: str) -> bytes | None:
 def _from_base64(token: str) -> bytes | None:
     plain = token.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
     except (binascii.Error, ValueError):
         return None
 

@@ -49,9 +49,17 @@ class Outline:
         """The length of the longest run of characters without a blank, commas and the like included."""
         return max((len(word) for line in self.lines for word in line.split()), default=0)
 
+    def beginning(self, length: int) -> "Outline":
+        """The outline of the first so many characters."""
+        return self if len(self.text) <= length else Outline(text=self.text[:length])
+
+    @cached_property
+    def _words(self) -> str:
+        return "\n".join(set(self.lower.split()))
+
     def holds(self, literal: str) -> bool:
         """Whether the text may hold a lower-case literal in either case; the literal has no cell's end in it."""
-        return nines(literal) in self.lower
+        return nines(literal) in (self.lower if any(map(str.isspace, literal)) else self._words)
 
     def words(self, pattern: re.Pattern[str], likely: Callable[[str], bool]) -> Iterator[str]:
         """The different words of the text that are likely, in their order.
@@ -60,7 +68,8 @@ class Outline:
         """
         outlines = {word for word in set(pattern.findall(self.joined)) if likely(word)}
         if outlines:
-            yield from (word for word in dict.fromkeys(pattern.findall(self.text)) if nines(word) in outlines)
+            told = zip(pattern.findall(self.text), pattern.findall(nines(self.text)), strict=True)
+            yield from dict.fromkeys(word for word, outline in told if outline in outlines)
 
 
 def nines(text: str) -> str:

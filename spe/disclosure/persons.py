@@ -300,7 +300,7 @@ def _long(text: str) -> bool:
 def _numbers(outline: Outline) -> Iterator[tuple[str, int]]:
     """Valid numbers that stand on their own, each once. Words are told first, places only when some are valid."""
     text = outline.text
-    kinds = [one for one in NUMBERS if not one.words or any(word in outline.lower for word in one.words)]
+    kinds = [one for one in NUMBERS if not one.words or any(map(outline.holds, one.words))]
     patterns = dict.fromkeys(digit_blind(one.form) for one in kinds)
     forms = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
     likely = outline.words(_TOKEN, lambda token: forms.fullmatch(token.rstrip(_ENDS)) is not None)

@@ -47,3 +47,16 @@ def test_a_surrogate_does_not_stop_the_outline():
 def test_whatever_spells_a_number_has_an_outline_that_may_be_one(pattern, data):
     spelled = data.draw(st.from_regex(pattern, fullmatch=True))
     assert re.fullmatch(digit_blind(pattern), nines(spelled)), spelled
+
+
+def test_the_beginning_of_a_text_has_an_outline_of_its_own():
+    outline = Outline(text="a 1\nb and more words\n")
+    assert set(outline.beginning(4).lines) == {"a 9", ""}
+    assert outline.beginning(100) is outline
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"), [("x,N = 3", "n ="), ("A Machine x", "machine "), ("N\u00a0= 3", "n\u00a0")]
+)
+def test_a_literal_with_a_blank_is_seen_in_the_outline(text, literal):
+    assert Outline(text=text).holds(literal)

@@ -151,18 +151,14 @@ def _bare_list(output: Opened) -> bool:
     """A text of one identifier per line."""
     if output.type not in {"txt", "csv", "tsv"} or not output.layers:
         return False
-    text = output.layers[0].text[: 1 << 20]
-    if _has_prose(text[:4096].splitlines()[:-1]) or _has_prose(written := text.splitlines()):
+    outline = output.layers[0].outline.beginning(1 << 20)
+    if any(len(line.split()) > 2 for lines in outline.lines for line in lines.splitlines()):
         return False
-    cells = tuple(line.split()[-1] for line in written if line.strip())
+    cells = tuple(line.split()[-1] for line in outline.text.splitlines() if line.strip())
     if len(cells) < 5:
         return False
     column = Column(index=0, name="", cells=cells, form=Form.TEXT)
     return holds_ids(column, rows=len(cells), fewest=5)
-
-
-def _has_prose(lines: list[str]) -> bool:
-    return any(len(line.split()) > 2 for line in lines)
 
 
 def _only_ids(table: Table) -> bool:

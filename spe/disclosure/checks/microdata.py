@@ -104,7 +104,7 @@ def _known_words(layer: Layer, profiles: list[Profile]) -> Iterator[Hit]:
     found: Counter[int] = Counter()
     tokens = list(layer.outline.words(_WORD, lambda word: any(profile.worth_asking(word) for profile in profiles)))
     for profile in profiles:
-        for token in filter(profile.worth_asking, tokens):
+        for token in filter(profile.worth_asking, tokens) if len(profiles) > 1 else tokens:
             if len(token) <= 400 and profile.knows(token):
                 found[layer.place(layer.text.find(token)).line or 1] += 1
                 if found.total() >= ENOUGH:
@@ -214,7 +214,7 @@ class IdColumns:
 )
 def identifier_column(output: Profiled, p: IdColumns) -> Iterator[Hit]:
     """Identifiers are unique and of one form; public ones (variants, genes, trials) and labels are not meant."""
-    forms = {form for profile in output.profiles for form in profile.shapes if "a" in form}
+    forms = {form for profile in output.profiles for form in profile.shapes if "a" in form and form.count("9") >= 2}
     for table in output.opened.tables:
         for column in table.columns:
             named = names_person_id(column.name) and holds_named_ids(column, fewest=p.fewest)
@@ -228,8 +228,7 @@ def _of_known_form(column: Column, forms: set[str], fewest: int) -> bool:
     if column.numeric:
         return False
     present = column.distinct - MISSING
-    telling = {form for form in forms if form.count("9") >= 2}
-    if not telling or len(present) < fewest or len(present) * 10 < len(column.cells) * 9:
+    if not forms or len(present) < fewest or len(present) * 10 < len(column.cells) * 9:
         return False
     sample = list(present)[:SAMPLE]
-    return sum(1 for cell in sample if shape(plain(cell)) in telling) * 10 >= len(sample) * 9
+    return sum(1 for cell in sample if shape(plain(cell)) in forms) * 10 >= len(sample) * 9
