@@ -16,7 +16,7 @@ from spe.adapters.sql.columns import counted, metadata, moment, seq, text, whole
 from spe.adapters.sql.transaction import Transaction
 from spe.domain.audit import AuditEntry, Checkpoint
 from spe.domain.errors import Corrupt, NotFound
-from spe.domain.merkle import Frontier
+from spe.domain.merkle import Frontier, leaf_hash
 
 PAGE = 1000
 PORT = "audit log"
@@ -81,10 +81,11 @@ class SqlAuditLog:
         """Append and return the entry with its index. Raises `Unavailable` when it cannot be written."""
         frontier = self._frontier or self._load(self._size(), about=PORT)
         placed = replace(entry, index=frontier.size)
-        frontier, nodes = frontier.append(placed.leaf())
+        body = placed.data()
+        frontier, nodes = frontier.append(leaf_hash(body))
         row = {
             "idx": placed.index,
-            "body": placed.data(),
+            "body": body,
             "at": placed.at,
             "event": placed.event,
             "object_id": placed.object_id,
