@@ -5,6 +5,7 @@ once (separation of duties, ISO/IEC 27001:2022 A 5.3; security note T40). A pend
 `Change`: it waits beside the permit until enough have confirmed.
 """
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,7 @@ from spe.domain.errors import Denial
 from spe.domain.ids import ChangeId, PermitId, PersonId
 from spe.domain.machine import Machine, Transition
 from spe.domain.principal import Permission
+from spe.domain.text import has_unseen
 
 
 class PermitState(StrEnum):
@@ -344,33 +346,45 @@ def meet(old: Terms, new: Terms) -> Terms:
     )
 
 
+LONGEST_TEXT = 2000
+_LINES = "\n\t"
+_UNSEEN = "Remove the control and invisible characters."
+_LONG = f"Shorten the text to {LONGEST_TEXT} characters."
+_NO_ZONE = "Give date and time with a time zone, such as 2027-01-31T00:00:00Z."
+
+
 def problems_of(terms: Terms, *, now: datetime) -> dict[str, str]:
-    """What is wrong with proposed terms, field by field, each sentence saying what to do."""
-    found: dict[str, str] = {}
+    """What is wrong with proposed terms, field by field, each sentence saying what to do; the first one counts."""
+    zoned = {name for name in ("starts", "ends") if getattr(terms, name).tzinfo is not None}
     checks = (
         ("title", not terms.title.strip(), "Give the permit a title."),
+        ("title", "\n" in terms.title, "Write the title in one line."),
         (
             "purpose",
             not terms.purpose.strip(),
             "State the purpose: it is shown at each entry (EHDS Article 68).",
         ),
+        *((name, has_unseen(text, besides=_LINES), _UNSEEN) for name, text in _texts(terms)),
+        *((name, len(text) > LONGEST_TEXT, _LONG) for name, text in _texts(terms)),
         ("people", not terms.people, "Name at least one authorised user."),
         ("datasets", not terms.datasets, "Name at least one dataset version."),
-        ("ends", terms.ends <= terms.starts, "The end must come after the start."),
-        ("ends", terms.ends <= now, "The end lies in the past; choose a later date."),
-        (
-            "limits",
-            min(terms.limits.memory_bytes, terms.limits.disk_bytes, terms.limits.daily_bytes) <= 0
-            or terms.limits.cpu <= 0,
-            "Limits are positive numbers.",
-        ),
+        ("starts", "starts" not in zoned, _NO_ZONE),
+        ("ends", "ends" not in zoned, _NO_ZONE),
+        ("ends", len(zoned) == 2 and terms.ends <= terms.starts, "The end must come after the start."),
+        ("ends", "ends" in zoned and terms.ends <= now, "The end lies in the past; choose a later date."),
+        ("limits", not _possible(terms.limits), "Limits are positive numbers."),
     )
+    found: dict[str, str] = {}
     for name, wrong, sentence in checks:
         if wrong:
             found.setdefault(name, sentence)
-    for name, text in (("title", terms.title), ("purpose", terms.purpose)):
-        if any((ord(ch) < 32 and ch not in "\n\t") or ord(ch) == 127 for ch in text):
-            found.setdefault(name, "Remove the control characters.")
-        if len(text) > 2000:
-            found.setdefault(name, "Shorten the text to 2000 characters.")
     return found
+
+
+def _texts(terms: Terms) -> tuple[tuple[str, str], ...]:
+    return ("title", terms.title), ("purpose", terms.purpose), ("conditions", terms.conditions)
+
+
+def _possible(limits: Limits) -> bool:
+    """Whether every limit is a number above nothing; what is no number compares as neither."""
+    return all(0 < getattr(limits, name) < math.inf for name in _LIMITS)

@@ -1,8 +1,7 @@
 """What authors may write: sentences and paths that show what they are, on every page and in every store."""
 
-import unicodedata
-
 from spe.domain.errors import Invalid
+from spe.domain.text import has_unseen
 
 
 def sentence(text: str) -> str:
@@ -10,7 +9,7 @@ def sentence(text: str) -> str:
     clean = text.strip()
     if len(clean) > 2000:
         raise Invalid({"text": "Shorten the text to 2000 characters."})
-    if any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs") and ch not in "\n\t\r" for ch in clean):
+    if has_unseen(clean, besides="\n\t\r"):
         raise Invalid({"text": "Remove the control and invisible characters."})
     return clean
 
@@ -25,7 +24,7 @@ def plain_path(path: str) -> str:
         or len(path) > 512
         or len(parts) > 12
         or any(p in ("", ".", "..") or len(p.encode(errors="surrogatepass")) > 255 for p in parts)
-        or any(unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for ch in path)
+        or has_unseen(path)
     )
     if wrong:
         raise Invalid({"path": f"{path[:80]!r} is not a plain relative path; rename the file."})

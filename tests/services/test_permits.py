@@ -1,5 +1,6 @@
 """Permits: who may propose, confirm, narrow and end them, what acts at once and what waits."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -158,7 +159,16 @@ WRONG_TERMS: dict[str, tuple[dict[str, object], str, str]] = {
     "control characters": ({"title": "a\x07b"}, "title", "control"),
     "a text without end": ({"purpose": "x" * 2001}, "purpose", "Shorten"),
     "no memory": ({"limits": Limits(memory_bytes=0)}, "limits", "positive"),
-    "no time": ({"limits": Limits(cpu=-1.0)}, "limits", "positive"),
+    "no cores": ({"limits": Limits(cpu=-1.0)}, "limits", "positive"),
+    "cores that are no number": ({"limits": Limits(cpu=math.nan)}, "limits", "positive"),
+    "cores without end": ({"limits": Limits(cpu=math.inf)}, "limits", "positive"),
+    "no time": ({"limits": Limits(idle_minutes=0)}, "limits", "positive"),
+    "conditions with control characters": ({"conditions": "line\nnext \x1b[2K"}, "conditions", "control"),
+    "conditions without end": ({"conditions": "x" * 2001}, "conditions", "Shorten"),
+    "a title that turns the line around": ({"title": "cohort \u202egnp.exe"}, "title", "invisible"),
+    "a purpose with what nobody sees": ({"purpose": "health\u200b care"}, "purpose", "invisible"),
+    "half a character": ({"purpose": "half \ud800"}, "purpose", "invisible"),
+    "a title of two lines": ({"title": "one\ntwo"}, "title", "one line"),
 }
 
 
@@ -179,6 +189,18 @@ def test_the_end_comes_after_the_start_and_lies_ahead(ground: Ground) -> None:
     assert "after the start" in invalid(lambda: propose(ground, backwards))["ends"]
     over = ground.terms("researcher", starts=now - SOON, ends=now)
     assert "past" in invalid(lambda: propose(ground, over))["ends"]
+
+
+def test_dates_without_a_zone_are_told_as_such(ground: Ground) -> None:
+    now = ground.clock.now().replace(tzinfo=None)
+    problems = invalid(lambda: propose(ground, ground.terms("researcher", starts=now, ends=now + SOON)))
+    assert "time zone" in problems["starts"]
+    assert "time zone" in problems["ends"]
+
+
+def test_purpose_and_conditions_may_have_several_lines(ground: Ground) -> None:
+    terms = ground.terms("researcher", purpose="First.\nSecond.", conditions="- one\n\t- two")
+    assert propose(ground, terms).permit.terms.conditions == "- one\n\t- two"
 
 
 def test_a_dataset_accepts_only_its_access_modes(ground: Ground) -> None:
