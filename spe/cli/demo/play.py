@@ -35,8 +35,9 @@ def main(words: list[str]) -> int:
         if not whole:
             links = {key: call_together(app, settings.portal_url)[key] for key in players}
             facts["people"] = [asdict(player) for player in links.values()]
-            _print_links(settings, facts)
         write_private(known, json.dumps(facts, indent=2) + "\n")
+        if not whole:
+            _print_links(settings, facts)  # it says that the file is there
     if status == 0 and not whole:
         signal.pause()  # the end of this process is the end of everything
     return status
