@@ -7,6 +7,7 @@ the environment does not answer, 7 changed meanwhile, 1 anything else.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from spe.domain.errors import (
 
 T = TypeVar("T")
 PAGE = 200
+_ADDRESS = re.compile(r"/[A-Za-z0-9_.~%:/-]+")
 SECONDS = 60
 
 
@@ -135,12 +137,23 @@ class Commanded(Desk):
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         with _ours():
-            return super()._send(method, path, **options)
+            return super()._send(method, _below(path), **options)
 
     def save(self, path: str, target: Path) -> int:
         """See `Desk.save`."""
         with _ours():
-            return super().save(path, target)
+            return super().save(_below(path), target)
+
+
+def _below(path: str) -> str:
+    """The path, when the words typed for ids in it name nothing else than a thing below the API; else `Invalid`."""
+    if _ADDRESS.fullmatch(path) is None or any(part in ("", ".", "..") for part in path[1:].split("/")):
+        raise Invalid(
+            {
+                "id": f"{path.rpartition('/')[2].partition(':')[0]!r} is not an id; `list` shows the ids of what is there."
+            }
+        )
+    return path
 
 
 @contextmanager

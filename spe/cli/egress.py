@@ -7,6 +7,7 @@ refusal (2 wrong input, 4 refused, 6 no answer).
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 import yaml
@@ -134,7 +135,7 @@ def download(
     found = desk.get(f"/releases/{release}")
     for file in found["files"]:
         note(f"{file['path']} ({file['size']} bytes)")
-        _fetch(desk, f"/releases/{release}/files/{file['path']}", inside_of(folder, file["path"]))
+        _fetch(desk, f"/releases/{release}/files/{quote(file['path'])}", inside_of(folder, file["path"]))
     _fetch(desk, f"/releases/{release}/receipt", folder / f"receipt-{release}.json")
     keys = folder / "spe-keys.json"
     if not keys.exists():

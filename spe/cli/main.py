@@ -84,7 +84,9 @@ def main() -> None:
     try:
         application(prog_name="spe")
     except SpeError as error:
-        print(*error.sentences, *([error.remedy] if error.remedy else []), sep="\n", file=sys.stderr)
+        from spe.cli.output import note
+
+        note(*error.sentences, *([error.remedy] if error.remedy else []))
         sys.exit(EXIT_CODES.get(type(error).__name__, 1))
 
 

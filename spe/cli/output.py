@@ -4,8 +4,10 @@ What a server sent is text, never markup or control sequences for the terminal.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from spe.domain.errors import Invalid
+from spe.policy.plainyaml import read_yaml
+
+LARGEST_DOCUMENT = 1024**2
 
 
 class Form(StrEnum):
@@ -72,16 +77,27 @@ def note(*sentences: str) -> None:
 
 
 def document(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML (or JSON) file. Raises `Invalid`."""
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Invalid({str(file): f"This file cannot be read: {error.strerror}."}) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Invalid({str(file): f"This is not YAML: {error}"}) from error
+    """The mapping in a YAML (or JSON) file, as JSON can carry it. Raises `Invalid`."""
+    found = read_yaml(file, most=LARGEST_DOCUMENT)
     if not isinstance(found, dict):
         raise Invalid({str(file): "Expected keys and values."})
-    return found
+    whole: dict[str, Any] = _carried(found, str(file))
+    return whole
+
+
+def _carried(value: Any, place: str) -> Any:
+    """The value with dates as text. Raises `Invalid` for what JSON has no form for, such as NaN."""
+    if isinstance(value, Mapping):
+        return {str(name): _carried(one, f"{place}: {name}") for name, one in value.items()}
+    if isinstance(value, list):
+        return [_carried(one, place) for one in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid({place: "Write a finite number."})
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise Invalid({place: "Write text, a number, a list, or keys and values."})
 
 
 def _told(value: Any, form: Form) -> bool:

@@ -1,5 +1,7 @@
 """YAML as policies are written: plain, each key once, no anchors. What is ambiguous is refused with its line."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,10 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_yaml(path: Path) -> Any:
-    """The document in a file. Raises Invalid naming file and line."""
+def read_yaml(path: Path, *, most: int = 16 * 1024**2) -> Any:
+    """The document in a file of at most so many bytes. Raises Invalid naming file and line."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)  # noqa: S506  a safe loader, made stricter
+        return yaml.load(_text(path, most), Loader=_Strict)  # noqa: S506  a safe loader, made stricter
     except OSError as error:
         raise Invalid({path.name: f"It cannot be read: {error.strerror}; check the path."}) from error
     except UnicodeDecodeError as error:
@@ -39,5 +41,19 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise Invalid({path.name: f"{where}{error.problem or 'this is not YAML'}."}) from error
-    except (yaml.YAMLError, TypeError, RecursionError) as error:
+    except yaml.reader.ReaderError as error:
+        raise Invalid({path.name: f"Character {error.position + 1} does not belong into YAML text."}) from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise Invalid({path.name: "This is not plain YAML."}) from error
+
+
+def _text(path: Path, most: int) -> str:
+    """The file's text; a pipe or a device is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Invalid({path.name: "This is not a regular file; name the document itself."})
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise Invalid({path.name: f"This is larger than {most // 1024} KiB; it is not such a document."})
+    return data.decode("utf-8")

@@ -1,17 +1,18 @@
 """Datasets: register a folder as a sealed version, verify it, withdraw it."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from spe.disclosure.profile import Profile
 from spe.domain import ids
 from spe.domain.dataset import AccessMode, DatasetVersion, Guarantee, Manifest
 from spe.domain.errors import Denial, Invalid, NotFound, Refused
 from spe.domain.ids import DatasetId
 from spe.domain.principal import Permission, Principal, Role
+from spe.domain.text import has_unseen
 from spe.services.context import House
 from spe.services.evidence import keep
 from spe.services.journal import record
@@ -46,7 +47,7 @@ class DatasetService:
     ) -> DatasetVersion:
         """Read, hash and register a folder. The bytes stay where they are; the manifest seals them."""
         demand(by, Permission.DATASET_REGISTER)
-        self._check(title, holder, number, disclosure_policy, profile)
+        self._check(title, holder, description, number, disclosure_policy, profile)
         manifest = manifest_of(folder)
         stored = None
         if profile is not None:
@@ -68,6 +69,8 @@ class DatasetService:
             registered_by=by.person,
         )
         with self._house.ports.store.begin() as uow:
+            if dataset is not None and not any(v.dataset == dataset for v in uow.datasets.select()):
+                raise Invalid({"dataset": f"There is no dataset {dataset}; leave it out to register a new one."})
             if uow.datasets.find(version.key) is not None:
                 raise Invalid({"number": f"Version {number} exists; a changed dataset gets a new number."})
             uow.datasets.add(version)
@@ -82,12 +85,16 @@ class DatasetService:
             )
         return version
 
-    def _check(self, title: str, holder: str, number: str, policy: str, profile: bytes | None) -> None:
+    def _check(
+        self, title: str, holder: str, description: str, number: str, policy: str, profile: bytes | None
+    ) -> None:
         problems: dict[str, str] = {}
         if not title.strip() or not title.isprintable():
             problems["title"] = "Give a title of one line without control characters."
         if not holder.strip() or not holder.isprintable():
             problems["holder"] = "Say who holds the data, in one line."
+        if has_unseen(description, besides="\n\t\r"):
+            problems["description"] = "Remove the control and invisible characters."
         if not NUMBER.fullmatch(number):
             problems["number"] = "Use lower-case letters, digits, dots and hyphens, at most 20, such as 1.0."
         known = self._house.policies().disclosure
@@ -97,8 +104,8 @@ class DatasetService:
             )
         if profile is not None:
             try:
-                json.loads(profile)
-            except ValueError:
+                Profile.from_json(profile)
+            except Invalid:
                 problems["profile"] = "This is not a profile; make one with `spe dataset profile FOLDER`."
         if problems:
             raise Invalid(problems)

@@ -62,8 +62,10 @@ class PermitService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             self._check_terms(uow, terms, now)
-            if KIND.fullmatch(kind) is None or not issuer.strip() or not issuer.isprintable() or len(issuer) > 200:
-                raise Invalid({"kind": "Give a kind such as data-permit, and the issuer's name in one line."})
+            if KIND.fullmatch(kind) is None:
+                raise Invalid({"kind": "Give a kind in lower-case letters, digits and hyphens, such as data-permit."})
+            if not issuer.strip() or not issuer.isprintable() or len(issuer) > 200:
+                raise Invalid({"issuer": "Give the issuer's name in one line, without control characters."})
             permit = Permit(
                 id=ids.new_permit(),
                 kind=kind,

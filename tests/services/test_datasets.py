@@ -7,6 +7,7 @@ import pytest
 
 from spe.domain.dataset import DatasetVersion, Guarantee
 from spe.domain.errors import NotFound
+from spe.domain.ids import DatasetId
 from spe.domain.workspace import WorkspaceState
 from spe.services.manifest import manifest_of
 from tests.support.asking import denied, invalid, told
@@ -116,7 +117,12 @@ def test_nothing_half_done_stays_behind_after_a_refusal(ground: Ground, folder: 
         ("number", ""),
         ("number", "x" * 21),
         ("disclosure_policy", "no-such-policy"),
+        ("description", "seen\x1b[2J"),
+        ("description", "turned \u202e around"),
         ("profile", b"not json"),
+        ("profile", b"[]"),
+        ("profile", b'{"schema": "spe.report/1"}'),
+        ("dataset", DatasetId("ds-abcdefghjkmnpqrs")),
     ],
 )
 def test_what_describes_a_dataset_is_examined(ground: Ground, folder: Path, field: str, value: object) -> None:
