@@ -14,14 +14,17 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from spe.domain.text import is_plain_path
+
 CHUNK = 256 * 1024
 DECLARATION = "egress.yaml"
+LARGEST_DECLARATION = 1024**2
 LEFT_OUT = ".ipynb_checkpoints"
 UNDER_WAY = frozenset({"submitted", "checking"})
 DOOR_SECONDS = 300.0
@@ -123,7 +126,7 @@ def submit(
         "purpose": purpose or declared.get("purpose") or "",
         "outputs": [dict(o) for o in outputs] or declared.get("outputs") or [],
     }
-    _fits(files, words["purpose"])
+    _fits(files, words)
     address = f"/egress/{call('POST', '/egress', words)['id']}"
     try:
         for number, file in enumerate(files, 1):
@@ -173,33 +176,70 @@ def files_of(root: Path) -> tuple[Found, ...]:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[Found]:
-    for entry in os.scandir(folder):
+    with _readable(prefix or str(folder)):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in entries:
         name = prefix + entry.name
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISDIR(mode):
+        facts = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(facts.st_mode):
             if entry.name != LEFT_OUT:
                 yield from _walk(Path(entry.path), f"{name}/")
-        elif not stat.S_ISREG(mode):
-            raise Refused(0, [f"{name} is a link or a special file; copy the file itself into the folder."])
+        elif not stat.S_ISREG(facts.st_mode):
+            raise Refused(0, [f"{_shown(name)} is a link or a special file; copy the file itself into the folder."])
         elif name != DECLARATION:
-            yield Found(name, Path(entry.path), entry.stat(follow_symlinks=False).st_size)
+            yield Found(name, Path(entry.path), facts.st_size)
 
 
-def _fits(files: tuple[Found, ...], purpose: object) -> None:
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sentence = f"{_shown(name)} cannot be read: {error.strerror}. Mend its rights, then submit the folder again."
+        raise Refused(0, [sentence]) from error
+
+
+def _shown(name: str) -> str:
+    """A name for people: what is not seen is written out."""
+    return name if name.isprintable() else repr(name)
+
+
+def _fits(files: tuple[Found, ...], words: Mapping[str, Any]) -> None:
     """Say at once what the environment would say after a long upload."""
+    purpose = words["purpose"]
     if not isinstance(purpose, str) or not purpose.strip():
         raise Refused(0, [f"Say in one sentence what the outputs are for: purpose=…, or `purpose:` in {DECLARATION}."])
+    names = {file.name for file in files}
+    for declared in words["outputs"]:
+        path = declared.get("path")
+        if isinstance(path, str) and path not in names:
+            sentence = f"{_shown(path)} is declared, but there is no such file in the folder; correct {DECLARATION}."
+            raise Refused(0, [sentence])
     rules = call("GET", "/policy")
     if len(files) > rules["most_files"]:
         raise Refused(0, [f"There are {len(files)} files; one request carries {rules['most_files']}. Split it."])
     for file in files:
-        if file.size > rules["largest_file"]:
-            most = rules["largest_file"] // 1024**2
-            raise Refused(0, [f"{file.name} is larger than {most} MiB, the most one file may be. Make it smaller."])
+        _file_fits(file, rules["largest_file"])
+
+
+def _file_fits(file: Found, largest: int) -> None:
+    if not is_plain_path(file.name):
+        why = "is not a plain path: a sign that is not seen, a backslash, or too long or deep"
+        raise Refused(0, [f"{_shown(file.name)} {why}; rename the file."])
+    if file.size > largest:
+        sentence = f"{file.name} is larger than {largest // 1024**2} MiB, the most one file may be. Make it smaller."
+        raise Refused(0, [sentence])
+    with _readable(file.name):
+        os.close(_opened(file))
+
+
+def _opened(file: Found) -> int:
+    return os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _upload(path: str, file: Found) -> None:
-    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with _readable(file.name):
+        descriptor = _opened(file)
     with os.fdopen(descriptor, "rb") as opened:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
@@ -247,9 +287,13 @@ def _declaration(root: Path) -> dict[str, Any]:
         return {}
     import yaml
 
+    with _readable(DECLARATION), path.open("rb") as file:
+        data = file.read(LARGEST_DECLARATION + 1)
+    if len(data) > LARGEST_DECLARATION:
+        raise Refused(0, [f"{path} is larger than {LARGEST_DECLARATION // 1024} KiB; it is no declaration."])
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = yaml.safe_load(data.decode("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Refused(0, [f"{path} is not YAML: {error}"]) from error
     if not isinstance(found, dict) or set(found) - {"purpose", "outputs"}:
         raise Refused(0, [f"{path} has two keys, `purpose` and `outputs`; see the guide's page on egress."])

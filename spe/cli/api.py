@@ -148,11 +148,8 @@ class Commanded(Desk):
 def _below(path: str) -> str:
     """The path, when the words typed for ids in it name nothing else than a thing below the API; else `Invalid`."""
     if _ADDRESS.fullmatch(path) is None or any(part in ("", ".", "..") for part in path[1:].split("/")):
-        raise Invalid(
-            {
-                "id": f"{path.rpartition('/')[2].partition(':')[0]!r} is not an id; `list` shows the ids of what is there."
-            }
-        )
+        typed = path.rpartition("/")[2].partition(":")[0]
+        raise Invalid({"id": f"{typed!r} is not an id; `list` shows the ids of what is there."})
     return path
 
 

@@ -1,7 +1,7 @@
 """What authors may write: sentences and paths that show what they are, on every page and in every store."""
 
 from spe.domain.errors import Invalid
-from spe.domain.text import has_unseen
+from spe.domain.text import has_unseen, is_plain_path
 
 
 def sentence(text: str) -> str:
@@ -16,16 +16,6 @@ def sentence(text: str) -> str:
 
 def plain_path(path: str) -> str:
     """The path, when it is plain, relative and of a depth and length that every store takes; else `Invalid`."""
-    parts = path.split("/")
-    wrong = (
-        not path
-        or path.startswith("/")
-        or "\\" in path
-        or len(path) > 512
-        or len(parts) > 12
-        or any(p in ("", ".", "..") or len(p.encode(errors="surrogatepass")) > 255 for p in parts)
-        or has_unseen(path)
-    )
-    if wrong:
+    if not is_plain_path(path):
         raise Invalid({"path": f"{path[:80]!r} is not a plain relative path; rename the file."})
     return path

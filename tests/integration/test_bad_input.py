@@ -4,17 +4,25 @@ Each test prints its transcript: the command, its exit status, what it said. Aro
 could have been left behind is listed before and after: permits, datasets, requests, objects, audit log.
 """
 
+import asyncio
+import http.client
+import inspect
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from tests.support import wrong_outputs
 from tests.support.person import Company
-from tests.support.terminal import Call, Terminal, terminal
+from tests.support.terminal import Call, Said, Terminal, faults, terminal
 
 NEXT = "send it again; nothing was changed"
 BELL, TURNED = "\a", "\u202egnp.exe"
@@ -306,7 +314,7 @@ def test_what_cannot_be_checked_or_verified_is_told(people: Company, shell: Term
         "another kind": b'{"schema": "spe.report/1"}',
         "numbers that are none": b'{"schema": NaN}',
     }
-    (tmp_path / "spe-keys.json").write_text(__import__("json").dumps(people.desk("auditor").get("/audit/keys")))
+    (tmp_path / "spe-keys.json").write_text(json.dumps(people.desk("auditor").get("/audit/keys")))
     calls = {}
     for name, data in garbage.items():
         (tmp_path / name).write_bytes(data)
@@ -322,3 +330,202 @@ def test_what_cannot_be_checked_or_verified_is_told(people: Company, shell: Term
             words=("check", str(tmp_path), "--dataset", str(tmp_path / name)), code=2, says=("dataset",)
         )
     shell.refusals(calls)
+
+
+# --- outputs, from inside a notebook ------------------------------------------------------------------------
+
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "2 GiB": ("large.csv", "512 MiB", "smaller"),
+    "link": ("link.csv", "link", "copy the file itself"),
+    "link to a folder": ("inner", "link", "copy the file itself"),
+    "pipe": ("pipe", "special file", "copy the file itself"),
+    "too many": ("52 files", "50", "split"),
+    "bell": (r"a\x07.csv", "rename"),
+    "newline": (r"a\nb.csv", "rename"),
+    "turned": (r"a\u202egnp.exe", "rename"),
+    "not text": (r"\udcff", "rename"),
+    "backslash": ("b.csv", "rename"),
+    "too deep": ("d/d/", "rename"),
+    "empty": ("no files", "save the outputs there"),
+    "locked": ("locked.csv", "permission denied", "mend its rights"),
+    "no purpose": ("purpose",),
+    "not YAML": ("not YAML", "line"),
+    "nested": ("not YAML",),
+    "a list": ("purpose", "outputs", "guide"),
+    "unknown key": ("two keys", "guide"),
+    "unknown key of an output": ("name", "not permitted"),
+    "unknown kind": ("kind", "frequency-table"),
+    "no such output": ("other.csv", "no such file", "egress.yaml"),
+    "no path": ("path", "required"),
+    "population": ("population", "integer"),
+    "a purpose of two kinds": ("purpose", "one sentence"),
+    "a purpose with a bell": ("control", "remove"),
+    "a date": ("purpose", "one sentence"),
+    "no number": ("population",),
+    "nowhere": ("not a folder", "name the folder"),
+}
+COMMANDS: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "2 GiB": (2, 20, ("large.csv",)),
+    "link": (2, 20, ("link.csv",)),
+    "pipe": (2, 20, ("pipe",)),
+    "too many": (2, 20, ("files",)),
+    "newline": (2, 20, (r"a\nb.csv",)),
+    "not YAML": (2, 20, ("YAML",)),
+    "no such output": (2, 20, ()),
+    "empty": (2, 2, ("no file",)),
+    "nowhere": (2, 2, ("folder",)),
+}
+"""Exit status of `spe egress submit` and of `spe check`, and what both say."""
+
+
+def test_outputs_that_cannot_be_submitted_are_refused_before_anything_is_sent(people: Company) -> None:
+    workspace, key = people.seeded.workspace, "researcher-a"
+    code = f"{inspect.getsource(wrong_outputs)}\nimport json\nprint(json.dumps(everything({list(COMMANDS)!r})))"
+
+    async def story() -> Any:
+        async with people.kernel(workspace, key) as notebook:
+            cell = await notebook.run(code)
+            await notebook.call("DELETE", f"api/kernels/{notebook.kernel}")
+            assert not cell.error, cell.error
+            return json.loads(cell.text)
+
+    found = asyncio.run(story())
+    wrong = []
+    for name, said in found.items():
+        print(f"\n# {name}\n>>> spe.notebook.submit(…) -> {said['notebook']['state']}")
+        message = " ".join(said["notebook"]["said"])
+        print(f"    {message[:400]}")
+        wrong += [
+            f"{name}: does not say {word!r}: {message[:300]}"
+            for word in OUTPUTS[name]
+            if word.lower() not in message.lower()
+        ]
+        if said["notebook"]["state"] != "refused":
+            wrong.append(f"{name}: {said['notebook']}")
+    for name, (submit, check, says) in COMMANDS.items():
+        for words, code in ((("egress", "submit"), submit), (("check",), check)):
+            one = Said(words=(*words, name), **found[name][words[-1]])
+            print(f"\n# {name}\n{one.transcript()}")
+            wrong += [
+                f"{name}: {' '.join(words)}: {fault}" for fault in faults(Call(words=(), code=code, says=says), one)
+            ]
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+# --- the API ------------------------------------------------------------------------------------------------
+
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A wrong request to the API: its status, and words of the problem document that it is answered with."""
+
+    path: str
+    status: int
+    says: tuple[str, ...]
+    method: str = "POST"
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    by: str = "board-a"
+
+
+def wrong_requests(good: bytes, permit: str) -> dict[str, Asked]:
+    """What programs get wrong; `good` is a proposal that would be taken."""
+    deep = b'{"terms": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    huge = {"Content-Length": str(2 * 1024**3)}
+    number = b'{"kind": ' + b"9" * 100_000 + b"}"
+    once = {**JSON, "Idempotency-Key": "x" * 101}
+
+    def permits(body: bytes, status: int, *says: str, headers: Mapping[str, str] = JSON, by: str = "board-a") -> Asked:
+        return Asked(path="/permits", body=body, status=status, says=says, headers=headers, by=by)
+
+    def get(path: str, status: int, *says: str, by: str = "board-a") -> Asked:
+        return Asked(method="GET", path=path, status=status, says=says, by=by)
+
+    return {
+        "no body": permits(b"", 422, "body", "required"),
+        "no JSON": permits(b'{"kind": ', 422, "json"),
+        "no text": permits(b"\xff\xfe\x00", 422, "json"),
+        "a list": permits(b"[]", 422, "body"),
+        "nothing": permits(b"null", 422, "body"),
+        "nested without end": permits(deep, 422, "json"),
+        "a number without end": permits(number, 422, "json"),
+        "half a character": permits(b'{"kind": "\\ud800"}', 422, "kind"),
+        "a form": permits(
+            b"kind=data-permit", 422, "body", headers={"Content-Type": "application/x-www-form-urlencoded"}
+        ),
+        "another type": permits(good, 422, "body", headers={"Content-Type": "text/plain"}),
+        "XML": permits(b"<permit/>", 422, headers={"Content-Type": "application/xml"}),
+        "too much": permits(b" " * (1024**2 + 1) + good, 413, "1 MiB", "send less"),
+        "2 GiB announced": permits(good, 413, "1 MiB", "send less", headers={**JSON, **huge}),
+        "a length that is none": permits(good, 400, headers={**JSON, "Content-Length": "-1"}),
+        "a key too long": permits(good, 422, "Idempotency-Key", headers=once),
+        "nobody": permits(good, 401, "sign in", by=""),
+        "another's site": Asked(
+            path="/permits",
+            body=good,
+            status=401,
+            says=("sign in",),
+            by="",
+            headers={**JSON, "Origin": "http://x.invalid"},
+        ),
+        "an unknown method": Asked(method="DELETE", path=f"/permits/{permit}", status=405, says=("method",)),
+        "an unknown verb": Asked(path=f"/permits/{permit}:grant", status=405, says=()),
+        "an unknown address": get("/permit", 404, "no such thing"),
+        "an id that is none": get("/permits/%2e%2e%2fpeople", 404, "no such thing"),
+        "an id with a zero byte": get("/permits/pm-%00", 404, "no such thing"),
+        "an id that is no text": get("/permits/%ff%fe", 404, "no such thing"),
+        "an id without end": get("/permits/" + "p" * 5000, 422, "permit", "40"),
+        "a page size that is none": get("/permits?page_size=many", 422, "page_size"),
+        "a page size below nothing": get("/permits?page_size=-1", 422, "page_size"),
+        "a page token that is none": get("/permits?page_token=%00", 422, "page_token"),
+        "a version that is none": Asked(
+            path=f"/permits/{permit}:suspend",
+            body=b'{"reason":"x"}',
+            status=412,
+            says=("changed",),
+            headers={**JSON, "If-Match": "7"},
+        ),
+        "a file into no request": Asked(
+            method="PUT",
+            path="/egress/eg-abcdefghjkmnpqrs/files/a.csv",
+            body=b"x",
+            status=404,
+            says=(),
+            by="researcher-a",
+        ),
+    }
+
+
+def test_a_wrong_request_is_answered_with_a_problem_document(people: Company) -> None:
+    good = json.dumps({"issuer": "Board", "terms": people.terms("researcher-a")}).encode()
+    wrong = []
+    for name, asked in wrong_requests(good, people.seeded.permit).items():
+        status, kind, text = ask(people, asked)
+        print(f"\n# {name}\n{asked.method} {asked.path[:60]} -> {status}\n    {text[:300]}")
+        missing = [word for word in asked.says if word.lower() not in text.lower()]
+        if status != asked.status or missing or "Traceback" in text:
+            wrong.append(f"{name}: {status} instead of {asked.status}, does not say {missing}: {text[:300]}")
+        elif kind != "application/problem+json" and status != 400:
+            wrong.append(f"{name}: {kind}")
+    assert not wrong, "\n" + "\n".join(wrong)
+    assert people.desk("board-a").get("/people/me"), "the portal still answers"
+
+
+def ask(people: Company, asked: Asked) -> tuple[int, str, str]:
+    """Status, media type and text of the answer; the request is sent as it stands, whatever a client would say to it."""
+    address = urlsplit(people.facts["portal"])
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    try:
+        connection.putrequest(asked.method, f"/api/v1{asked.path}")
+        given = {"Content-Length": str(len(asked.body))} if asked.body is not None else {}
+        bearer = {"Authorization": f"Bearer {people.token(asked.by)}"} if asked.by else {}
+        for header, value in (given | bearer | dict(asked.headers)).items():
+            connection.putheader(header, value)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.endheaders(asked.body)
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get_content_type(), answer.read().decode()
+    finally:
+        connection.close()
