@@ -32,6 +32,7 @@ MOST_LEFT_OUT = 10
 HEARTBEAT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 LONGEST_REASON = 120
+"""Bytes; a close frame has room for 123."""
 
 OVER_BUDGET = 4429
 TOO_LARGE = 4413
@@ -40,8 +41,8 @@ NOTEBOOK_GONE = 1001
 WENT_WELL = 1000
 
 SENTENCES = {
-    OVER_BUDGET: "Today's allowance for data shown in the browser is used up; it starts anew at 00:00 UTC. "
-    "Results leave through an egress request: run `spe egress submit` or open the portal.",
+    OVER_BUDGET: "Today's allowance for data shown in the browser is used up until 00:00 UTC. "
+    "Results leave by egress request. Run `spe egress submit` or open the portal.",
     TOO_LARGE: "An output was larger than this workspace lets through at once and was left out. Show less of it, or "
     "take it out through an egress request: run `spe egress submit` or open the portal.",
     NOT_ALLOWED: "The connection carried something that is not a Jupyter message.",
@@ -213,8 +214,7 @@ class SocketLink:
             async with asyncio.timeout(ending.patience):
                 if self._exchange.route.kind is Kind.KERNEL_SOCKET and ending.code >= 4000:
                     await self._browser.send_bytes(self._talk.notice(ending.sentence))
-                reason = ending.sentence.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
-                await self._browser.close(code=ending.code, message=reason)
+                await self._browser.close(code=ending.code, message=brief(ending.sentence))
         except (TimeoutError, ConnectionError, RuntimeError):
             self.abort()
 
@@ -342,3 +342,15 @@ class SocketLink:
 
 def _ended(code: int, sentence: str | None = None) -> Ending:
     return Ending(code=code, sentence=SENTENCES[code] if sentence is None else sentence, patience=CLOSE_SECONDS)
+
+
+def brief(sentence: str) -> bytes:
+    """As many whole sentences as a close frame has room for; the beginning of one that is too long by itself."""
+    fitting = sentence.encode()
+    while len(fitting) > LONGEST_REASON:
+        head, mark, _ = fitting.rstrip(b".").rpartition(b". ")
+        if not mark:
+            room = LONGEST_REASON - len("…".encode())
+            return fitting[:room].decode(errors="ignore").encode() + "…".encode()
+        fitting = head + b"."
+    return fitting

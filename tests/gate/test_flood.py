@@ -11,7 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from spe.gate.messages import SUBPROTOCOL
-from spe.gate.websocket import LARGEST_READ, MOST_LEFT_OUT
+from spe.gate.websocket import LARGEST_READ, LONGEST_REASON, MOST_LEFT_OUT, brief
 from tests.gate.support import PERSON, frame, parts_of, until, world
 
 BUDGET = 5_000_000
@@ -77,6 +77,35 @@ def test_a_flood_is_cut_at_the_budget_and_the_person_is_told_in_the_notebook() -
     assert handshake == 429
     assert [event["person"] for event in events] == [PERSON]
     assert events[0]["detail"]["limit"] == BUDGET
+
+
+def test_the_reason_of_a_cut_is_made_of_whole_sentences_and_says_what_to_do() -> None:
+    async def story() -> str:
+        async with world(flood, daily_bytes=BUDGET) as around, around.socket() as ws:
+            await ws.send_bytes(frame("execute_request", channel="shell"))
+            async with asyncio.timeout(60):
+                while (message := await ws.receive()).type is WSMsgType.BINARY:
+                    pass
+            return str(message.extra)
+
+    reason = asyncio.run(story())
+    assert reason.startswith("Today's allowance for data shown in the browser is used up until 00:00 UTC.")
+    assert reason.endswith("Results leave by egress request.")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        ("It ended.", b"It ended."),
+        ("", b""),
+        ("One. " + "two " * 40 + ".", b"One."),
+        ("One. Two. " + "x" * 120 + ".", b"One. Two."),
+        ("é" * 200, "é".encode() * 58 + "…".encode()),
+    ],
+)
+def test_a_close_frame_has_room_for_few_words(sentence: str, reason: bytes) -> None:
+    assert brief(sentence) == reason
+    assert len(brief(sentence)) <= LONGEST_REASON
 
 
 def test_two_websockets_of_one_person_share_the_budget() -> None:
