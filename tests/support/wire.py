@@ -1,0 +1,144 @@
+"""The browser's door of a running environment, byte by byte: what arrives, and what the gate counted for it.
+
+A `Line` is a kernel's websocket whose frames are looked at, not interpreted; `Meter` asks the gate itself.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx2
+from aiohttp import WSMsgType
+from yarl import URL
+
+from spe.adapters.cluster.embedded.client import SupervisorClient
+from spe.cli.demo.browser import SUBPROTOCOL, Browser, Notebook, decode, encode
+from tests.support.person import Company, Granted, until
+
+SECONDS = 90.0
+MOST_KEPT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """What the gate of a workspace counts for one person."""
+
+    people: Company
+    workspace: str
+    key: str
+
+    def session(self) -> dict[str, Any]:
+        """The person's standing, from the gate's control socket."""
+        path = self.people.layout.gate(self.workspace) / "control.sock"
+        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), timeout=SECONDS) as client:
+            sessions = client.get("http://gate/status").json()["sessions"]
+        mine = self.people.id(self.key)
+        return next(session for session in sessions if session["person"] == mine)
+
+    @property
+    def used(self) -> int:
+        """Bytes gone today."""
+        return int(self.session()["used_bytes"])
+
+
+def gate_pid(people: Company, workspace: str) -> int:
+    """The process of a workspace's gate, once it takes calls."""
+
+    def look() -> int:
+        gates = SupervisorClient(people.layout.control).status()["gates"]
+        return next((int(g["pid"] or 0) for g in gates if g["workspace"] == workspace and g["ready"]), 0)
+
+    return until(f"the gate of {workspace} is ready", look)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came over a line: bytes and message types of the notebook, the gate's own sentences, how it ended."""
+
+    size: int = 0
+    kinds: list[str] = field(default_factory=list)
+    data: bytearray = field(default_factory=bytearray)
+    sentences: list[str] = field(default_factory=list)
+    code: int | None = None
+    reason: str = ""
+
+    def take(self, data: bytes) -> None:
+        """Count one frame; the gate's own lines are kept apart."""
+        if data[:1] == b"{":  # events are text
+            kind, username, content = "event", "", {}
+        else:
+            _, header, _, content = decode(data)
+            kind, username = header["msg_type"], header["username"]
+        if username == "spe":
+            self.sentences.append(content["text"])
+            return
+        self.size += len(data)
+        self.kinds.append(content.get("execution_state", kind) if kind == "status" else kind)
+        self.data += data[: MOST_KEPT - len(self.data)]
+
+
+class Line:
+    """A websocket to a kernel, or to the events of a notebook."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self._session = uuid.uuid4().hex
+
+    async def say(self, kind: str, content: Mapping[str, Any], *, channel: str = "shell") -> None:
+        """Send one message."""
+        await self.socket.send_bytes(encode(channel, kind, uuid.uuid4().hex, self._session, content))
+
+    async def execute(self, code: str, **content: Any) -> None:
+        """Send a cell."""
+        usual = {"silent": False, "store_history": False, "allow_stdin": True, "stop_on_error": True}
+        await self.say("execute_request", {"code": code, "user_expressions": {}, **usual, **content})
+
+    async def hear(self, enough: Callable[[Heard], bool]) -> Heard:
+        """Listen until that is enough, or the line has ended."""
+        heard = Heard()
+        while not enough(heard):
+            message = await asyncio.wait_for(self.socket.receive(), SECONDS)
+            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                heard.code = self.socket.close_code
+                heard.reason = str(message.extra or "")
+                return heard
+            heard.take(message.data if isinstance(message.data, bytes) else message.data.encode())
+        return heard
+
+
+def to_the_end(_: Heard) -> bool:
+    """Never enough."""
+    return False
+
+
+def answered(heard: Heard) -> bool:
+    """A cell was carried out: its reply and its idle came."""
+    return "execute_reply" in heard.kinds and "idle" in heard.kinds
+
+
+@asynccontextmanager
+async def line(browser: Browser, notebook: Notebook, path: str = "") -> AsyncIterator[Line]:
+    """A websocket of the notebook's: its kernel's channels, or `path`."""
+    where = path or f"api/kernels/{notebook.kernel}/channels?session_id={uuid.uuid4().hex}"
+    parts = urlsplit(notebook.base)
+    async with browser.http.ws_connect(
+        URL(notebook.base + where, encoded=True),
+        protocols=() if path else (SUBPROTOCOL,),
+        headers={"Origin": f"{parts.scheme}://{parts.netloc}"},
+        max_msg_size=0,
+    ) as socket:
+        yield Line(socket)
+
+
+@asynccontextmanager
+async def at_desk(people: Company, granted: Granted, key: str) -> AsyncIterator[tuple[Browser, Notebook]]:
+    """A person's browser with their notebook opened and a kernel to which no line leads yet."""
+    async with people.browser(key) as browser:
+        notebook = await browser.open_notebook(granted.workspace, people.id(key))
+        notebook.kernel = (await notebook.call("POST", "api/kernels", json={"name": "python3"}))["id"]
+        yield browser, notebook
