@@ -57,6 +57,27 @@ def test_smuggling_partial_and_foreign_requests_are_refused(pairs: Pairs) -> Non
     assert denied(pairs, method="PUT") is not None
 
 
+TEXT_BODY: Pairs = [("Content-Length", "2"), ("Content-Type", "text/plain;charset=UTF-8")]
+"""As JupyterLab labels the JSON that it sends when one opens or saves a notebook."""
+
+
+def test_json_that_a_page_of_ours_calls_text_passes() -> None:
+    assert denied([*TEXT_BODY, ("X-XSRFToken", "a|b"), ("Origin", ORIGINS[0])], method="POST") is None
+
+
+def test_text_without_the_header_that_no_foreign_form_can_set_is_refused() -> None:
+    assert denied([*TEXT_BODY, ("Origin", ORIGINS[0])], method="POST") == "body-type"
+
+
+def test_text_without_an_origin_is_refused() -> None:
+    assert denied([*TEXT_BODY, ("X-XSRFToken", "a|b")], method="POST") == "body-type"
+
+
+def test_the_notebook_is_told_that_a_body_is_json_whatever_the_browser_called_it() -> None:
+    seen = headers.to_notebook(TEXT_BODY, person="p-ada", workspace="ws-1")
+    assert [value for name, value in seen if name.lower() == "content-type"] == ["application/json"]
+
+
 def test_a_body_on_a_reading_request_is_refused() -> None:
     assert denied(JSON_BODY, method="GET") == "framing"
 
