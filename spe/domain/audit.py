@@ -64,9 +64,9 @@ class Actor:
         return cls(issuer=SYSTEM_ISSUER, subject=name, role=Role.SYSTEM.value)
 
     @classmethod
-    def of(cls, principal: Principal, role: Role | None = None) -> "Actor":
-        """The principal in the role used; without one, all their roles joined by `+`."""
-        roles = role.value if role else "+".join(sorted(r.value for r in principal.roles))
+    def of(cls, principal: Principal) -> "Actor":
+        """The principal in the role used; several that hold the same permission are joined by `+`."""
+        roles = "+".join(sorted(role.value for role in principal.acting or principal.roles))
         return cls(issuer=principal.issuer, subject=principal.subject, role=roles)
 
     @property

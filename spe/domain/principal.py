@@ -4,7 +4,7 @@ A person is issuer + subject, never an e-mail address (security note T100). Whic
 permission is a document (`policies/roles.yaml`), read by `spe.policy`; here stand only the words.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from spe.domain.ids import PersonId
@@ -50,7 +50,11 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody who acts, as the identity provider vouched for, with the permissions of their roles."""
+    """Somebody who acts, as the identity provider vouched for, with the permissions of their roles.
+
+    `held` says which role holds what under the policies of the digest `policy`; `acting` is the role used
+    for the act at hand, which is what the audit log keeps (empty: not told apart, all roles).
+    """
 
     person: PersonId
     issuer: str
@@ -58,10 +62,17 @@ class Principal:
     name: str
     roles: frozenset[Role]
     permissions: frozenset[Permission] = field(default=frozenset())
+    held: tuple[tuple[Role, frozenset[Permission]], ...] = ()
+    acting: frozenset[Role] = field(default=frozenset())
+    policy: str = ""
 
     def may(self, permission: Permission) -> bool:
         """Whether one of the roles holds the permission; ties to a permit are asked elsewhere."""
         return permission in self.permissions
+
+    def using(self, permission: Permission) -> "Principal":
+        """The same person in the roles that hold the permission."""
+        return replace(self, acting=frozenset(role for role, held in self.held if permission in held))
 
     @property
     def is_system(self) -> bool:

@@ -32,6 +32,10 @@ class PolicySet:
     rules: Rules = field(default_factory=Rules)
     digest: str = ""
 
+    def held(self, roles: frozenset[Role]) -> tuple[tuple[Role, frozenset[Permission]], ...]:
+        """What each of the roles holds."""
+        return tuple((role, self.permissions.get(role, frozenset())) for role in sorted(roles))
+
     def grants(self, roles: frozenset[Role]) -> frozenset[Permission]:
         """Every permission that the roles hold together."""
-        return frozenset().union(*(self.permissions.get(role, frozenset()) for role in roles))
+        return frozenset().union(*(held for _, held in self.held(roles)))

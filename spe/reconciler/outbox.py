@@ -14,6 +14,7 @@ from spe.domain.intent import Intent
 from spe.domain.principal import RECONCILER
 from spe.reconciler.loop import Reconciler
 from spe.services.app import App
+from spe.services.journal import under
 
 log = logging.getLogger("spe.outbox")
 LONGEST_WAIT = 60.0
@@ -37,7 +38,8 @@ class Outbox:
             if stop.is_set():
                 break
             try:
-                self._kinds[intent.kind](intent.subject)
+                with under(f"effect-{intent.id}"):
+                    self._kinds[intent.kind](intent.subject)
             except Stale:
                 continue  # somebody else moved it; look again in the next round
             except NotFound as error:

@@ -144,7 +144,7 @@ class AuditService:
 
     def export(self, *, subject: str = "", by: Principal) -> bytes:
         """An audit pack (ZIP) of the whole log, or of one object's entries with their places; audited itself."""
-        demand(by, Permission.AUDIT_READ)
+        by = demand(by, Permission.AUDIT_READ)
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
             record(uow, event="audit.exported", kind="audit", subject=subject or "log", now=now, by=by)

@@ -46,7 +46,7 @@ class DatasetService:
         by: Principal,
     ) -> DatasetVersion:
         """Read, hash and register a folder. The bytes stay where they are; the manifest seals them."""
-        demand(by, Permission.DATASET_REGISTER)
+        by = demand(by, Permission.DATASET_REGISTER)
         self._check(title, holder, description, number, disclosure_policy, profile)
         manifest = manifest_of(folder)
         stored = None
@@ -128,7 +128,7 @@ class DatasetService:
 
     def verify(self, key: str, *, by: Principal) -> DatasetVersion:
         """Hash everything again. Raises `Refused` naming what differs; the reading is audited either way."""
-        demand(by, Permission.DATASET_READ)
+        by = demand(by, Permission.DATASET_READ)
         with self._house.ports.store.read() as uow:
             version = uow.datasets.get(key)
         found, unreadable = _look(version)
@@ -151,7 +151,7 @@ class DatasetService:
 
     def withdraw(self, key: str, *, by: Principal) -> DatasetVersion:
         """Take a version out of use: it disappears from every workspace."""
-        demand(by, Permission.DATASET_REGISTER)
+        by = demand(by, Permission.DATASET_REGISTER)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             saved = uow.datasets.save(replace(uow.datasets.get(key), withdrawn=True))

@@ -61,7 +61,7 @@ class EgressService:
 
     def create(self, workspace: WorkspaceId, *, purpose: str = "", by: Principal) -> EgressRequest:
         """A new draft in the workspace of a permit that names the author and is in force."""
-        demand(by, Permission.EGRESS_AUTHOR)
+        by = demand(by, Permission.EGRESS_AUTHOR)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             space = uow.workspaces.find(workspace)

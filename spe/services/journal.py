@@ -1,9 +1,12 @@
-"""Writing the audit log: who, what, on which object, from which state to which; never free text.
+"""Writing the audit log: who, what, on which object, from which state to which, on which request, under which
+policies; never free text.
 
 `transact.apply` writes every move; the other acts (reads of outputs, leases, registrations) come here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
 from spe.domain.audit import Actor, AuditEntry
@@ -11,6 +14,17 @@ from spe.domain.principal import Principal
 from spe.ports.store import UnitOfWork
 
 DIGEST_PREFIX = "sha256:"
+_REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+
+
+@contextmanager
+def under(request: str) -> Iterator[None]:
+    """Entries written in this block name the request, or the owed effect, that they come from."""
+    token = _REQUEST.set(request)
+    try:
+        yield
+    finally:
+        _REQUEST.reset(token)
 
 
 def record(
@@ -41,6 +55,8 @@ def record(
             before=before,
             after=after,
             digests=digests,
+            request=_REQUEST.get(),
+            policy=by.policy or None,
             details={k: v for k, v in given.items() if k not in digests},
         )
     )

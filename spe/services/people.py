@@ -42,7 +42,7 @@ class PeopleService:
         self, *, issuer: str, subject: str, name: str, organisation: str, roles: Iterable[Role], by: Principal
     ) -> Person:
         """Make somebody known, or return the person who already has this issuer and subject."""
-        demand(by, Permission.PEOPLE_MANAGE)
+        by = demand(by, Permission.PEOPLE_MANAGE)
         held = frozenset(roles)
         self._check(name, organisation, held)
         for role in held:
@@ -102,24 +102,27 @@ class PeopleService:
         """The person as somebody who acts, with what the policies grant to their roles."""
         if not person.active:
             raise Unauthenticated("This account was switched off; ask an operator.")
+        policies = self._house.policies()
         return Principal(
             person=person.id,
             issuer=person.issuer,
             subject=person.subject,
             name=person.name,
             roles=person.roles,
-            permissions=self._house.policies().grants(person.roles),
+            permissions=policies.grants(person.roles),
+            held=policies.held(person.roles),
+            policy=policies.digest,
         )
 
     def link(self, person: PersonId, *, by: Principal, hours: float = LINK_HOURS) -> str:
         """A one-time sign-in secret for the person; whoever redeems it is that person."""
-        demand(by, Permission.PEOPLE_MANAGE)
+        by = demand(by, Permission.PEOPLE_MANAGE)
         return self._issue(CredentialKind.LINK, person, timedelta(hours=hours), by=by)
 
     def token(self, person: PersonId, *, days: int = TOKEN_DAYS, by: Principal) -> str:
         """An API token that acts as the person; for oneself, or made by whoever manages people."""
         if by.person != person:
-            demand(by, Permission.PEOPLE_MANAGE)
+            by = demand(by, Permission.PEOPLE_MANAGE)
         return self._issue(CredentialKind.TOKEN, person, timedelta(days=days), by=by)
 
     def redeem(self, secret: str) -> str:
@@ -186,7 +189,7 @@ class PeopleService:
 
     def switch(self, person: PersonId, *, active: bool, by: Principal) -> Person:
         """Switch an account off or on; their workspaces follow at once. Nobody switches their own."""
-        demand(by, Permission.PEOPLE_MANAGE)
+        by = demand(by, Permission.PEOPLE_MANAGE)
         if person == by.person:
             raise Refused([Denial(code="own-account", message="Another operator switches your account.")])
         now = self._now()

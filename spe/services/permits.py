@@ -58,7 +58,7 @@ class PermitService:
 
     def propose(self, *, kind: str, issuer: str, terms: Terms, by: Principal) -> PermitView:
         """Propose a permit; it gives nothing until other board members confirm."""
-        demand(by, Permission.PERMIT_PROPOSE)
+        by = demand(by, Permission.PERMIT_PROPOSE)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             self._check_terms(uow, terms, now)
@@ -84,7 +84,7 @@ class PermitService:
 
     def confirm(self, change_id: ChangeId, *, by: Principal) -> PermitView:
         """Confirm a pending widening; the last confirmation needed carries it out."""
-        demand(by, Permission.PERMIT_CONFIRM)
+        by = demand(by, Permission.PERMIT_CONFIRM)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             change = uow.changes.get(change_id)

@@ -24,7 +24,7 @@ class SecretService:
 
     def put(self, name: str, value: str, *, by: Principal) -> None:
         """Store a secret under a name that permits can list. Overwrites; the act is audited, the value never."""
-        demand(by, Permission.SECRET_STORE)
+        by = demand(by, Permission.SECRET_STORE)
         with self._house.ports.store.begin() as uow:
             record(uow, event="secret.stored", kind="secret", subject=name, now=self._house.ports.clock.now(), by=by)
             self._house.ports.secrets.put(name, SecretValue(value))
@@ -36,7 +36,7 @@ class SecretService:
 
     def lease(self, workspace: WorkspaceId, name: str, *, person: Principal) -> Lease:
         """A short lease for somebody inside the workspace; only names the permit lists."""
-        demand(person, Permission.SECRET_LEASE)
+        person = demand(person, Permission.SECRET_LEASE)
         now = self._house.ports.clock.now()
         lease = None
         try:

@@ -39,7 +39,7 @@ class SessionService:
 
     def start(self, workspace: WorkspaceId, *, by: Principal) -> Session:
         """Ask the Hub to start the person's notebook. Returns at once; `progress` tells how it goes."""
-        demand(by, Permission.SESSION_START)
+        by = demand(by, Permission.SESSION_START)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             denials = denials_to_enter(self._context(uow, workspace, by.person))

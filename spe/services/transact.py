@@ -55,8 +55,8 @@ REQUESTS: Subject[EgressState, EgressContext, EgressRequest] = Subject(
 )
 
 
-def demand(by: Principal, permission: Permission) -> None:
-    """Refuse unless the principal holds the permission."""
+def demand(by: Principal, permission: Permission) -> Principal:
+    """The principal in the roles that hold the permission. Raises `Refused` when none does."""
     if not by.may(permission):
         raise Refused(
             [
@@ -66,6 +66,7 @@ def demand(by: Principal, permission: Permission) -> None:
                 )
             ]
         )
+    return by.using(permission)
 
 
 def apply(
@@ -87,7 +88,7 @@ def apply(
     """
     transition = subject.machine.find(entity.state, verb)
     if transition is not None:
-        demand(by, transition.permission)
+        by = demand(by, transition.permission)
     answer = subject.machine.decide(entity.state, verb, context)
     if isinstance(answer, Denied):
         raise Refused(answer.denials)

@@ -43,7 +43,7 @@ class WorkspaceService:
 
     def ensure(self, permit_id: PermitId, *, by: Principal) -> Workspace:
         """The permit's workspace, made when there is none that is still open. Repeatable."""
-        demand(by, Permission.WORKSPACE_RECONCILE)
+        by = demand(by, Permission.WORKSPACE_RECONCILE)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             permit = uow.permits.get(permit_id)
@@ -100,7 +100,7 @@ class WorkspaceService:
         self, workspace: Workspace, conditions: tuple[tuple[str, bool, str], ...], *, by: Principal
     ) -> Workspace:
         """Write down what was observed; a fact that did not change keeps its time. Facts are audited."""
-        demand(by, Permission.WORKSPACE_RECONCILE)
+        by = demand(by, Permission.WORKSPACE_RECONCILE)
         now = self._now()
         with self._house.ports.store.begin() as uow:
             fresh = uow.workspaces.get(workspace.id)

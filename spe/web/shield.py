@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spe.domain.ids import is_id
 from spe.services.egress import LARGEST_FILE
+from spe.services.journal import under
 from spe.web.problems import Misdirected, TooLarge, answer, told
 from spe.web.settings import WebSettings
 
@@ -93,7 +94,8 @@ class Shield:
         meter = Meter(receive, most=self._most(scope))
         sent = Sent(scope, send, meter, self._views if on_views else self._portal)
         try:
-            problem = await self._serve(scope, meter, sent, on_views=on_views)
+            with under(scope["spe.request"]):
+                problem = await self._serve(scope, meter, sent, on_views=on_views)
             if problem is not None:
                 await _refuse(problem, scope, receive, sent)
         finally:

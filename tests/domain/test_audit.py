@@ -12,7 +12,7 @@ from spe.domain.canonical import canonical, digest_of, parse
 from spe.domain.errors import Invalid
 from spe.domain.ids import PersonId
 from spe.domain.merkle import leaf_hash
-from spe.domain.principal import RELEASER, Principal, Role
+from spe.domain.principal import RELEASER, Permission, Principal, Role
 from tests.support.evidence import ORIGIN, START, Log, a_log, an_entry
 
 LOG = a_log(64)
@@ -126,8 +126,13 @@ def test_an_actor_is_made_from_a_principal_in_the_role_used():
         subject="s",
         name="Jo",
         roles=frozenset({Role.CHECKER, Role.BOARD}),
+        held=(
+            (Role.BOARD, frozenset({Permission.PERMIT_READ, Permission.PERMIT_PROPOSE})),
+            (Role.CHECKER, frozenset({Permission.PERMIT_READ, Permission.EGRESS_REVIEW})),
+        ),
     )
-    assert Actor.of(person, Role.CHECKER).role == "checker"
+    assert Actor.of(person.using(Permission.EGRESS_REVIEW)).role == "checker"
+    assert Actor.of(person.using(Permission.PERMIT_READ)).role == "board+checker"
     assert Actor.of(person).role == "board+checker"
     assert Actor.of(RELEASER) == Actor.system("releaser")
     assert Actor.of(RELEASER).is_system

@@ -61,8 +61,8 @@ class Row:
 
 
 def place_of(people: Company, granted: Granted, browser: Browser, notebook: Notebook) -> Place:
-    cookies = {name for name in ("_xsrf", f"jupyterhub-user-{people.id(WHO)}-{granted.workspace}")}
-    held = {name: browser.cookie(notebook.base, name) for name in sorted(cookies)}
+    cookies = ("_xsrf", f"jupyterhub-user-{people.id(WHO)}-{granted.workspace}", "spe-pass")
+    held = {name: browser.cookie(notebook.base, name) for name in cookies}
     assert all(held.values()), held
     base = notebook.base.removeprefix(people.facts["hub"])
     return Place(

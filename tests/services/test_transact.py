@@ -12,9 +12,11 @@ import pytest
 from spe.domain.egress import EgressState
 from spe.domain.errors import Unavailable
 from spe.domain.permit import PermitState
+from spe.domain.principal import Role
 from spe.domain.review import Decision
 from spe.ports.store import Store, UnitOfWork
 from spe.services.app import App
+from spe.services.journal import under
 from spe.services.reviews import Judgement
 from tests.support.ground import CLEAN, SECRET, SETUP, Ground
 from tests.support.prepared import over, restart
@@ -299,3 +301,32 @@ def test_a_full_disk_is_told_and_nothing_half_done_stays(ground: Ground, tmp_pat
     with pytest.raises(Unavailable, match="full"):
         app.egress.put_file(request, "a.csv", [CLEAN], by=ground.by("researcher"))
     assert everything(ground) == before
+
+
+# --- what an entry tells --------------------------------------------------------------------------------------
+
+
+def test_an_entry_names_the_role_used_not_all_that_its_person_has(ground: Ground) -> None:
+    roles = [Role.BOARD, Role.CHECKER]
+    both = ground.app.people.register(
+        issuer="https://id", subject="both", name="Bo", organisation="Node", roles=roles, by=SETUP
+    )
+    ground.app.permits.narrow(ground.permit_id, "suspend", reason="a question", by=ground.app.people.principal(both))
+    entry = ground.app.audit.entries(subject=ground.permit_id, by=ground.by("auditor"))[0]
+    assert (entry.event, entry.actor.subject, entry.actor.role) == ("permit.suspended", "both", "board")
+
+
+def test_an_entry_names_the_policies_under_which_it_was_allowed(ground: Ground) -> None:
+    ground.app.permits.narrow(ground.permit_id, "suspend", reason="a question", by=ground.by("board"))
+    entry = ground.app.audit.entries(subject=ground.permit_id, by=ground.by("auditor"))[0]
+    assert entry.policy == ground.app.house.policies().digest
+
+
+def test_an_entry_names_the_request_it_comes_from_and_its_effects_name_themselves(ground: Ground) -> None:
+    with under("a1b2"):
+        ground.app.permits.narrow(ground.permit_id, "revoke", reason="over", by=ground.by("board"))
+    ground.settle()
+    told = ground.app.audit.entries(by=ground.by("auditor"))
+    requests = {entry.event: entry.request for entry in told}
+    assert requests["permit.revoked"] == "a1b2"
+    assert str(requests["workspace.closing"]).startswith("effect-")

@@ -55,8 +55,8 @@ def inside(request: Request, workspace: Annotated[WorkspaceId, Depends(gate)]) -
     if denials := app.sessions.denials(workspace, person):
         raise Refused(denials)
     known = app.people.principal(app.people.person(person))
-    granted = app.house.policies().grants(known.roles & INSIDE)
-    acts = replace(known, roles=known.roles & INSIDE, permissions=granted)
+    roles, policies = known.roles & INSIDE, app.house.policies()
+    acts = replace(known, roles=roles, permissions=policies.grants(roles), held=policies.held(roles))
     return Inside(workspace=workspace, person=acts)
 
 
