@@ -76,7 +76,12 @@ application = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=Fal
 
 @application.callback()
 def _root() -> None:
-    """Secure processing environment manager: permits, sealed workspaces, reviewed outputs."""
+    """Secure processing environment manager: permits, sealed workspaces, reviewed outputs.
+
+    Exit status: 0 it worked; 1 something else; 2 wrong input, nothing was changed; 3 not signed in; 4 a rule says no;
+    5 not there; 6 a part does not answer or refused; 7 changed meanwhile; of checks 10 people look at findings, 20
+    blocked.
+    """
 
 
 def main() -> None:

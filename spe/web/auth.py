@@ -88,6 +88,8 @@ async def same_site(request: Request) -> None:
         return
     if _is_foreign(request):
         raise Refused([_denial("foreign-origin", "The request came from another site, so nothing was done.")])
+    if request.url.path.startswith(API) and not session_of(request):
+        raise Unauthenticated("You are not signed in: send an API token as `Authorization: Bearer …`.")
     given = request.headers.get(CSRF_HEADER, "")
     if not given and request.headers.get("Content-Type", "").startswith(FORMS):
         field = (await request.form()).get(CSRF_FIELD)

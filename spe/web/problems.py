@@ -80,11 +80,11 @@ KINDS: Mapping[type[SpeError], Kind] = {
     SpeError: Kind(status=500, slug="error", title="Something went wrong"),
 }
 UNKNOWN = "There is no such thing here, or it is not for you."
-OTHER: Mapping[int, tuple[str, str]] = {
-    400: ("malformed", "The request cannot be read."),
-    404: ("not-found", UNKNOWN),
-    405: ("method", "This address does not take that method."),
-    415: ("media-type", "Send the body as the media type that this address takes."),
+OTHER: Mapping[int, tuple[str, str, str]] = {
+    400: ("malformed", "The request cannot be read.", "Send JSON in UTF-8, without deep nesting and endless numbers."),
+    404: ("not-found", UNKNOWN, NotFound.remedy),
+    405: ("method", "This address does not take that method.", "See what it takes in the API's description."),
+    415: ("media-type", "The body's media type is not taken here.", "Send the media type that the address takes."),
 }
 
 
@@ -218,7 +218,7 @@ def install(app: FastAPI) -> None:
 
     def on_http(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        slug, detail = OTHER.get(status, ("error", "The request was not carried out."))
+        slug, detail, remedy = OTHER.get(status, ("error", "The request was not carried out.", ""))
         return answer(
             request,
             Problem(
@@ -226,7 +226,7 @@ def install(app: FastAPI) -> None:
                 slug=slug,
                 title=KINDS[NotFound].title if status == 404 else HTTPStatus(status).phrase,
                 detail=detail,
-                remedy=NotFound.remedy if status == 404 else "",
+                remedy=remedy,
                 request=request_id(request),
             ),
         )

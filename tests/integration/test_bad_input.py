@@ -446,11 +446,11 @@ def wrong_requests(good: bytes, permit: str) -> dict[str, Asked]:
     return {
         "no body": permits(b"", 422, "body", "required"),
         "no JSON": permits(b'{"kind": ', 422, "json"),
-        "no text": permits(b"\xff\xfe\x00", 422, "json"),
+        "no text": permits(b"\xff\xfe\x00", 400, "UTF-8"),
         "a list": permits(b"[]", 422, "body"),
         "nothing": permits(b"null", 422, "body"),
-        "nested without end": permits(deep, 422, "json"),
-        "a number without end": permits(number, 422, "json"),
+        "nested without end": permits(deep, 400, "nesting"),
+        "a number without end": permits(number, 400, "endless numbers"),
         "half a character": permits(b'{"kind": "\\ud800"}', 422, "kind"),
         "a form": permits(
             b"kind=data-permit", 422, "body", headers={"Content-Type": "application/x-www-form-urlencoded"}
@@ -461,12 +461,12 @@ def wrong_requests(good: bytes, permit: str) -> dict[str, Asked]:
         "2 GiB announced": permits(good, 413, "1 MiB", "send less", headers={**JSON, **huge}),
         "a length that is none": permits(good, 400, headers={**JSON, "Content-Length": "-1"}),
         "a key too long": permits(good, 422, "Idempotency-Key", headers=once),
-        "nobody": permits(good, 401, "sign in", by=""),
+        "nobody": permits(good, 401, "not signed in", "bearer", by=""),
         "another's site": Asked(
             path="/permits",
             body=good,
-            status=401,
-            says=("sign in",),
+            status=403,
+            says=("another site",),
             by="",
             headers={**JSON, "Origin": "http://x.invalid"},
         ),

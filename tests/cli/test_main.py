@@ -1,0 +1,21 @@
+"""The exit statuses are those that the manual and `spe --help` list."""
+
+import re
+from importlib.resources import files
+
+from spe.cli.egress import VERDICTS
+from spe.cli.main import EXIT_CODES, application
+from spe.domain import errors
+
+
+def test_every_exit_status_is_in_the_manual_and_in_the_help() -> None:
+    page = files("spe.web").joinpath("manual/problems.md").read_text(encoding="utf-8")
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert listed == {0, 1, *EXIT_CODES.values(), *VERDICTS.values()}
+    said = str(application.registered_callback.callback.__doc__)  # type: ignore[union-attr]
+    assert {int(number) for number in re.findall(r"\b(\d+)\s+[a-z]", said)} == listed
+
+
+def test_every_kind_of_error_that_a_person_can_meet_has_its_own_status() -> None:
+    kinds = {cls.__name__ for cls in errors.SpeError.__subclasses__() if cls.__module__ == errors.__name__}
+    assert kinds - set(EXIT_CODES) == {"Corrupt"}
