@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import spe
+from tests.support import small_disk
 
 SOURCE = Path(spe.__file__).parent.parent
 
@@ -72,6 +73,11 @@ class Instance:
         files = sorted((self.home / "logs").glob("*.log"))
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in files)
 
+    def resize_disk(self, size: int) -> None:
+        """Give the disk of its own another size."""
+        pid, _, home = str(self.home).removeprefix("/proc/").partition("/root/")
+        small_disk.resize(int(pid), Path("/", home), size)
+
     def stop(self, seconds: float = 30) -> int:
         """As Ctrl-C does."""
         if self.process.poll() is None:
@@ -89,13 +95,30 @@ def environment() -> dict[str, str]:
     }
 
 
+def _inner(process: "subprocess.Popen[str]") -> int:
+    """The process that bubblewrap started and waits for."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            if b"bwrap" not in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
+                return int(child)
+        time.sleep(0.02)
+    raise AssertionError("the environment with a disk of its own has not started")
+
+
 @contextmanager
-def instance(*words: str, **variables: str) -> Iterator[Instance]:
-    """`spe up` with these words and variables; it is stopped and its home removed at the end."""
+def instance(*words: str, disk_bytes: int = 0, **variables: str) -> Iterator[Instance]:
+    """`spe up` with these words and variables; it is stopped and its home removed at the end.
+
+    With `disk_bytes` its home is a disk of its own of that size, which an ordinary account may mount in a
+    namespace: `Instance.home` then shows that disk from outside.
+    """
     port, hub, api, control = free_ports(4)
     with tempfile.TemporaryDirectory(prefix="spe-home-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         output = Path(folder) / "output.txt"
+        if disk_bytes:
+            home.mkdir()
         given = environment() | {
             "SPE_HUB_API_PORT": str(api),
             "SPE_PROXY_API_PORT": str(control),
@@ -105,6 +128,7 @@ def instance(*words: str, **variables: str) -> Iterator[Instance]:
         with output.open("w") as file:
             process = subprocess.Popen(
                 [
+                    *(small_disk.words(home, disk_bytes) if disk_bytes else ()),
                     sys.executable,
                     "-m",
                     "spe.cli.main",
@@ -123,7 +147,8 @@ def instance(*words: str, **variables: str) -> Iterator[Instance]:
                 cwd=folder,
                 text=True,
             )
-        running = Instance(home=home, run=Path(given["SPE_RUN"]), process=process, output=output)
+        shown = Path(f"/proc/{_inner(process)}/root{home}") if disk_bytes else home
+        running = Instance(home=shown, run=Path(given["SPE_RUN"]), process=process, output=output)
         try:
             yield running
         finally:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from spe.domain.errors import Corrupt, Denial, Invalid, Refused, SpeError, Stale, Unavailable
 
 _CODE = re.compile(r"spe:([a-z-]+)")
+_FULL = ("disk is full", "no space left")
 _TORN = ("malformed", "not a database")
 
 SENTENCES = {
@@ -66,6 +67,8 @@ def translate(error: DBAPIError, *, port: str = "database") -> SpeError:
         return Stale(_stale(reason))
     if any(sign in reason for sign in _TORN):
         return Corrupt(f"The database file cannot be read: {reason}.")
+    if any(sign in reason.lower() for sign in _FULL):
+        return Unavailable(port, "its disk is full, so nothing was changed; free some space, then try again")
     return Unavailable(port, reason)
 
 
