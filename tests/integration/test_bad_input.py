@@ -514,7 +514,7 @@ def test_a_wrong_request_is_answered_with_a_problem_document(people: Company) ->
 
 
 def ask(people: Company, asked: Asked) -> tuple[int, str, str]:
-    """Status, media type and text of the answer; the request is sent as it stands, whatever a client would say to it."""
+    """Status, media type and text of the answer; no client library looks at the request before it is sent."""
     address = urlsplit(people.facts["portal"])
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
     try:

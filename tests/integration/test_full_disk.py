@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from spe.cli.demo.browser import Notebook
 from tests.support.instance import instance
-from tests.support.person import Company, company, refusal
+from tests.support.person import Company, company
 from tests.support.terminal import Call, Said, Terminal, faults, terminal
 
 ASKED_FOR = 2200 * 1024**2
@@ -126,11 +128,9 @@ def filled(home: Path) -> Iterator[None]:
     ballast = home / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1024**2, 4096, 1):
-            try:
+            with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
                 while True:
                     file.write(b"\0" * size)
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
     try:
         yield
     finally:
