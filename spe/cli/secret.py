@@ -19,7 +19,7 @@ def get(name: Annotated[str, typer.Argument(help="A name that the permit lists."
 
 @app.command("list")
 def names() -> None:
-    """Names that permits may list."""
+    """Names that permits may list; of a researcher, those on their own permits."""
     for name in api().get("/secrets")["names"]:
         typer.echo(name)
 

@@ -13,6 +13,8 @@ from spe.ports.secrets import Lease, SecretValue
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
+from spe.services.paging import every
+from spe.services.permits import WIDE_ROLES
 from spe.services.transact import demand
 
 
@@ -30,9 +32,14 @@ class SecretService:
             self._house.ports.secrets.put(name, SecretValue(value))
 
     def names(self, *, by: Principal) -> tuple[str, ...]:
-        """The names that permits may list."""
+        """The names that permits may list, for those who see all permits; for others those on their own permits."""
         demand(by, Permission.PERMIT_READ)
-        return tuple(self._house.ports.secrets.names())
+        names = tuple(self._house.ports.secrets.names())
+        if by.roles & WIDE_ROLES:
+            return names
+        with self._house.ports.store.read() as uow:
+            listed = {name for p in every(uow.permits) if p.names(by.person) for name in p.terms.secrets}
+        return tuple(name for name in names if name in listed)
 
     def lease(self, workspace: WorkspaceId, name: str, *, person: Principal) -> Lease:
         """A short lease for somebody inside the workspace; only names the permit lists."""

@@ -54,6 +54,21 @@ def test_only_people_on_the_permit_are_lent_anything(ground: Ground) -> None:
         assert denied(lambda name=name: lease(ground, person=name)) == ("no-permission",)
 
 
+def test_names_are_seen_by_those_whose_permit_lists_them_and_by_those_who_grant_and_watch(ground: Ground) -> None:
+    ground.app.secrets.put("other-key", "x", by=ground.by("operator"))
+    for name in ("board", "operator", "auditor"):
+        assert set(ground.app.secrets.names(by=ground.by(name))) == {SECRET, "other-key"}
+    for name in ("researcher", "colleague"):
+        assert ground.app.secrets.names(by=ground.by(name)) == (SECRET,)
+    for name in ("outsider", "checker"):
+        assert ground.app.secrets.names(by=ground.by(name)) == ()
+
+
+def test_a_name_that_was_taken_out_of_the_permit_is_not_shown_any_more(ground: Ground) -> None:
+    amended(ground, secrets=frozenset())
+    assert ground.app.secrets.names(by=ground.by("researcher")) == ()
+
+
 def test_only_operators_store_secrets(ground: Ground) -> None:
     for name in ("researcher", "board", "checker", "auditor"):
         assert denied(lambda name=name: ground.app.secrets.put("key", "x", by=ground.by(name))) == ("no-permission",)

@@ -26,7 +26,7 @@ class NamesOut(Out):
 
 @router.get("/secrets")
 def names(app: Services, by: By) -> NamesOut:
-    """The names that permits may list."""
+    """The names that permits may list; a researcher sees those on their own permits."""
     return NamesOut(names=list(app.secrets.names(by=by)))
 
 
