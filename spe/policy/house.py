@@ -41,6 +41,7 @@ class RulesDocument(BaseModel):
     session_hours: int = Field(ge=1, le=72)
     secret_minutes: int = Field(ge=1, le=1440)
     history_releases: int = Field(ge=0, le=1000)
+    outbox_days: int = Field(default=1, ge=1, le=365)
 
 
 def read_roles(path: Path) -> tuple[Mapping[Role, frozenset[Permission]], tuple[frozenset[Role], ...]]:

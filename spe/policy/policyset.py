@@ -20,6 +20,7 @@ class Rules:
     session_hours: int = 12
     secret_minutes: int = 60
     history_releases: int = 20
+    outbox_days: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

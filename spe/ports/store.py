@@ -149,6 +149,10 @@ class Outbox(Protocol):
         """Try again at `due`, with the error to show."""
         ...
 
+    def prune(self, before: datetime, *, most: int = 5000) -> int:
+        """Drop what was done before this moment, of the `most` oldest rows; how many. What is owed always stays."""
+        ...
+
 
 class UnitOfWork(Protocol):
     """One transaction over everything."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 from spe.domain.egress import EgressState
 from spe.domain.errors import SpeError, Stale
@@ -28,7 +29,7 @@ class Timers:
         self._app.permits.tick(by=TIMERS)
 
     def minute(self) -> None:
-        """Each minute: drift, strays, idle sessions, held releases, a checkpoint; a silent port stops only its part."""
+        """Each minute: drift, strays, idle sessions, releases, a checkpoint, old rows; a silent port stops its part."""
         parts: tuple[Callable[[], object], ...] = (
             self.owe_reconciliation,
             self.sweep,
@@ -36,6 +37,7 @@ class Timers:
             lambda: self._app.egress.lapse(by=TIMERS),
             self.owe_releases,
             self._app.audit.seal_if_grown,
+            self.drop_done_effects,
         )
         for part in parts:
             try:
@@ -73,6 +75,18 @@ class Timers:
             ready = [w.id for w in every(uow.workspaces, state=WorkspaceState.READY)]
         for workspace in ready:
             self._app.sessions.end_idle(workspace, by=TIMERS)
+
+    def drop_done_effects(self) -> int:
+        """Forget effects that were carried out days ago, a batch in each transaction; how many."""
+        house = self._app.house
+        before = house.ports.clock.now() - timedelta(days=house.policies().rules.outbox_days)
+        dropped = 0
+        while True:
+            with house.ports.store.begin() as uow:
+                gone = uow.outbox.prune(before)
+            dropped += gone
+            if not gone:
+                return dropped
 
     def owe_releases(self) -> None:
         """Requests in the middle of something are owed their next step again, whatever was lost.

@@ -163,6 +163,22 @@ def test_an_effect_can_be_owed_again_after_it_was_done(store: SqlStore) -> None:
         assert uow.outbox.open() == ()
 
 
+def test_what_was_carried_out_long_ago_is_dropped_and_nothing_that_is_owed(store: SqlStore) -> None:
+    with store.begin() as uow:
+        for number in range(6):
+            uow.outbox.put("permit:cut", f"pm-{number}", NOW)
+    with store.begin() as uow:
+        for intent in uow.outbox.open()[1::2]:
+            uow.outbox.done(intent, NOW + HOUR * int(intent.subject[-1]))
+    with store.begin() as uow:
+        assert uow.outbox.prune(NOW + HOUR) == 0, "what was done at that very moment stays"
+        assert uow.outbox.prune(NOW + 4 * HOUR, most=2) == 1, "it looks at so many of the oldest only"
+        assert uow.outbox.prune(NOW + 4 * HOUR) == 1
+        assert uow.outbox.prune(NOW + 4 * HOUR) == 0
+        assert [i.subject for i in uow.outbox.open()] == ["pm-0", "pm-2", "pm-4"]
+        assert uow.outbox.prune(NOW + 6 * HOUR) == 1
+
+
 def test_a_failed_effect_comes_back_later_with_its_error(store: SqlStore) -> None:
     with store.begin() as uow:
         uow.outbox.put("permit:cut", "pm-1", NOW)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -129,12 +129,16 @@ def filled(home: Path) -> Iterator[None]:
     with ballast.open("wb", buffering=0) as file:
         for size in (1024**2, 4096, 1):
             with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-                while True:
-                    file.write(b"\0" * size)
+                endlessly(file, size)
     try:
         yield
     finally:
         ballast.unlink()
+
+
+def endlessly(file: IO[bytes], size: int) -> None:
+    while True:
+        file.write(b"\0" * size)
 
 
 def board(people: Company) -> dict[str, str]:

@@ -94,6 +94,19 @@ def test_told_to_stop_it_begins_nothing_more(ground: Ground) -> None:
 # --- timers -------------------------------------------------------------------------------------------------
 
 
+def test_done_effects_go_after_the_days_of_the_rules_and_owed_ones_stay(ground: Ground) -> None:
+    put(ground, ("permit:reconcile", ground.permit_id))
+    ground.settle()
+    put(ground, ("no:such-kind", "x"))
+    timers = Timers(ground.app)
+    ground.clock.turn(days=ground.app.house.policies().rules.outbox_days, minutes=-1)
+    assert timers.drop_done_effects() == 0
+    ground.clock.turn(minutes=2)
+    assert timers.drop_done_effects() > 0
+    assert timers.drop_done_effects() == 0
+    assert "no:such-kind" in owed(ground)
+
+
 def test_a_checkpoint_is_signed_when_the_log_has_grown_and_only_then(ground: Ground) -> None:
     def heads() -> int:
         with ground.app.house.ports.store.read() as uow:

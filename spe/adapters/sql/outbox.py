@@ -79,6 +79,12 @@ class SqlOutbox:
             )
         )
 
+    def prune(self, before: datetime, *, most: int = 5000) -> int:
+        """Drop done intents from the oldest rows, so that a long table is neither read nor locked as a whole."""
+        oldest = sa.select(outbox.c.seq, outbox.c.done_at).order_by(outbox.c.seq).limit(most).subquery()
+        over = sa.select(oldest.c.seq).where(oldest.c.done_at < before)
+        return int(self._t.run(sa.delete(outbox).where(outbox.c.seq.in_(over), ~_OPEN)).rowcount)
+
 
 def _intent(row: sa.Row[Any]) -> Intent:
     return Intent(

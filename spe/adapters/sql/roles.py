@@ -14,7 +14,7 @@ from spe.domain.errors import Invalid
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _READ_ONLY = frozenset({"transitions", "rules"})
-_DELETES = frozenset({"sessions"})
+_DELETES = frozenset({"sessions", "outbox"})
 
 
 def creation(owner: str, application: str) -> tuple[str, ...]:
