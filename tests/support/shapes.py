@@ -181,7 +181,7 @@ SMUGGLED = [
     ),
     raw(
         "chunks with trailers",
-        "POST BASEapi/sessions HTTP/1.1\nHEAD\nTransfer-Encoding: chunked\nTrailer: Host\n\n0\nHost: evil.example\n\nFILE",
+        "POST BASEapi/sessions HTTP/1.1\nHEAD\nTransfer-Encoding: chunked\nTrailer: Host\n\n0\nHost: evil\n\nFILE",
     ),
     raw("chunks named oddly", "POST BASEapi/sessions HTTP/1.1\nHEAD\nTransfer-Encoding: xchunked\n\nFILE"),
     raw("chunks after a space", "POST BASEapi/sessions HTTP/1.1\nHEAD\nTransfer-Encoding : chunked\n\n0\n\nFILE"),

@@ -20,7 +20,7 @@ from spe.adapters.cluster.embedded.client import SupervisorClient
 from spe.cli.demo.browser import SUBPROTOCOL, Browser, Notebook, decode, encode
 from tests.support.person import Company, Granted, until
 
-SECONDS = 90.0
+SECONDS = 60.0
 MOST_KEPT = 1_000_000
 
 
@@ -81,6 +81,11 @@ class Heard:
         self.kinds.append(content.get("execution_state", kind) if kind == "status" else kind)
         self.data += data[: MOST_KEPT - len(self.data)]
 
+    def idle_after(self, kind: str) -> bool:
+        """Whether the kernel said that it is idle since the last message of this type."""
+        since = self.kinds[::-1].index(kind) if kind in self.kinds else len(self.kinds)
+        return "idle" in self.kinds[len(self.kinds) - since :]
+
 
 class Line:
     """A websocket to a kernel, or to the events of a notebook."""
@@ -98,6 +103,19 @@ class Line:
         usual = {"silent": False, "store_history": False, "allow_stdin": True, "stop_on_error": True}
         await self.say("execute_request", {"code": code, "user_expressions": {}, **usual, **content})
 
+    async def ask(self, kind: str, content: Mapping[str, Any], *, channel: str = "shell") -> Heard:
+        """Send one message and, behind it, a cell that prints a mark; what came until mark and replies were there."""
+        mark = uuid.uuid4().hex
+        replies = 2 if kind == "execute_request" else 1
+        await self.say(kind, content, channel=channel)
+        await self.execute(f"print({mark!r})")
+
+        def enough(heard: Heard) -> bool:
+            printed = heard.data.count(mark.encode()) > 1  # the first is the echo of the code
+            return printed and heard.kinds.count("execute_reply") >= replies and heard.idle_after("stream")
+
+        return await self.hear(enough)
+
     async def hear(self, enough: Callable[[Heard], bool]) -> Heard:
         """Listen until that is enough, or the line has ended."""
         heard = Heard()
@@ -114,11 +132,6 @@ class Line:
 def to_the_end(_: Heard) -> bool:
     """Never enough."""
     return False
-
-
-def answered(heard: Heard) -> bool:
-    """A cell was carried out: its reply and its idle came."""
-    return "execute_reply" in heard.kinds and "idle" in heard.kinds
 
 
 @asynccontextmanager
