@@ -5,6 +5,8 @@ goes wrong inside ends as a refusal with a sentence, never as a trace. Only who 
 ended.
 """
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +26,9 @@ from spe.gate.rules import Kind
 from spe.gate.session import Session
 from spe.gate.target import Target, parse_target
 from spe.gate.websocket import bridge
+
+PARTING_SECONDS = 1.0
+PARTING_PAUSE = 0.005
 
 NO_SESSION = Denial(code="no-session", message="No session is running at this address.")
 OLD = Denial(code="malformed", message="This workspace speaks HTTP/1.1 only.")
@@ -58,7 +63,17 @@ class FrontDoor:
         self.counts: Counter[str] = Counter()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request; one that had a body is answered to its end before the connection goes."""
+        had_body = request.can_read_body
+        answer = await self._answer(request)
+        if had_body:
+            await answer.prepare(request)
+            await answer.write_eof()
+            if not answer.keep_alive:
+                await _close_last(request)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.counts["requests"] += 1
         session: Session | None = None
         target = parse_target(request.raw_path)
@@ -135,6 +150,15 @@ class FrontDoor:
         if event is not None and session is not None:
             detail = {"used": session.budget.used, "limit": session.spec.daily_bytes, "what": "http"}
             self._reporter.report(event, session.spec.person, once="day", **detail)
+
+
+async def _close_last(request: web.BaseRequest) -> None:
+    """Wait a little for the other side to close. The Hub's proxy makes one more, empty write behind a body: were the
+    connection gone by then, it would drop the answer and tell the person that the notebook is dead.
+    """
+    end = time.monotonic() + PARTING_SECONDS
+    while request.transport is not None and not request.transport.is_closing() and time.monotonic() < end:
+        await asyncio.sleep(PARTING_PAUSE)
 
 
 def _accepted(target: Target | Denial) -> Target:

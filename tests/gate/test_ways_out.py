@@ -5,8 +5,10 @@ it gives the secret to whatever reaches it. Each shape is either refused, or eve
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
+import re
 from dataclasses import dataclass
 
 import aiohttp
@@ -491,6 +493,31 @@ def test_a_refusal_tells_a_browser_what_to_do() -> None:
     assert b"spe egress submit" in page
     assert page.startswith(b"<!doctype html>")
     assert json.loads(data)["code"] == "way-out"
+
+
+@pytest.mark.parametrize("path", ["nbconvert/html", "api/sessions"])
+def test_after_a_request_with_a_body_the_other_side_may_close_first(path: str) -> None:
+    """The Hub's proxy makes one more, empty write behind a body; when that fails it takes the notebook for dead."""
+
+    async def story() -> tuple[bytes, bytes | None, bytes]:
+        async with world() as around:
+            reader, writer = await asyncio.open_unix_connection(str(around.inbound))
+            head = [f"POST {BASE}{path} HTTP/1.1", f"Host: {HOST}", "Content-Type: application/json"]
+            writer.write("\r\n".join([*head, "Content-Length: 2", "Connection: close"]).encode() + b"\r\n\r\n{}")
+            answer = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", answer)[0]))
+            early = None
+            with contextlib.suppress(TimeoutError):
+                early = await asyncio.wait_for(reader.read(), 0.2)
+            late = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer, early, late
+
+    answer, early, late = asyncio.run(story())
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert early is None, "the gate closed at once"
+    assert late == b""
 
 
 def test_a_link_planted_for_the_notebooks_socket_leads_nowhere() -> None:

@@ -163,6 +163,7 @@ def test_every_request_shape_is_refused_or_counted(people: Company) -> None:
     assert len(rows) >= 40
     assert [str(row) for row in rows if row.outcome == "FREE"] == []
     assert [str(row) for row in rows if row.outcome != "refused" and not row.shape.open] == []
+    assert [str(row) for row in rows if 503 in row.statuses] == []
     assert sum(row.leaked > 0 for row in rows) > 10
 
 
