@@ -4,6 +4,8 @@ A `Line` is a kernel's websocket whose frames are looked at, not interpreted; `M
 """
 
 import asyncio
+import json
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import httpx2
 from aiohttp import WSMsgType
 from yarl import URL
 
@@ -34,9 +35,11 @@ class Meter:
 
     def session(self) -> dict[str, Any]:
         """The person's standing, from the gate's control socket."""
-        path = self.people.layout.gate(self.workspace) / "control.sock"
-        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(path)), timeout=SECONDS) as client:
-            sessions = client.get("http://gate/status").json()["sessions"]
+        with socket.socket(socket.AF_UNIX) as line, line.makefile("rb") as answer:
+            line.settimeout(SECONDS)
+            line.connect(str(self.people.layout.gate(self.workspace) / "control.sock"))
+            line.sendall(b"GET /status HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n")
+            sessions = json.loads(answer.read().partition(b"\r\n\r\n")[2])["sessions"]
         mine = self.people.id(self.key)
         return next(session for session in sessions if session["person"] == mine)
 
@@ -144,8 +147,8 @@ async def line(browser: Browser, notebook: Notebook, path: str = "") -> AsyncIte
         protocols=() if path else (SUBPROTOCOL,),
         headers={"Origin": f"{parts.scheme}://{parts.netloc}"},
         max_msg_size=0,
-    ) as socket:
-        yield Line(socket)
+    ) as opened:
+        yield Line(opened)
 
 
 @asynccontextmanager
