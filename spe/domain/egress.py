@@ -17,6 +17,7 @@ from spe.domain.ids import PermitId, PersonId, RequestId, WorkspaceId
 from spe.domain.machine import Machine, Transition
 from spe.domain.principal import Permission
 from spe.domain.review import Standing, Vote, current, reviewers, tally
+from spe.domain.wording import several
 
 
 class EgressState(StrEnum):
@@ -207,7 +208,10 @@ def nothing_blocks(c: EgressContext) -> Denial | None:
     left = c.blocking - c.waived
     if not left:
         return None
-    return _denial("blocking-findings", f"{len(left)} finding(s) block this request; change the files they name.")
+    return _denial(
+        "blocking-findings",
+        several(len(left), "finding blocks", "findings block") + " this request; change the files they name.",
+    )
 
 
 def something_blocks(c: EgressContext) -> Denial | None:
@@ -257,7 +261,9 @@ def reviews_suffice(c: EgressContext) -> Denial | None:
     missing = c.reviewers_needed - len(c.finished - {c.request.author} - c.on_permit)
     if missing <= 0:
         return None
-    return _denial("reviews-missing", f"{missing} more checker(s) must review every output first.")
+    return _denial(
+        "reviews-missing", several(missing, "more checker", "more checkers") + " must review every output first."
+    )
 
 
 def actor_reviewed(c: EgressContext) -> Denial | None:

@@ -16,6 +16,7 @@ from spe.domain.ids import ChangeId, PermitId, PersonId
 from spe.domain.machine import Machine, Transition
 from spe.domain.principal import Permission
 from spe.domain.text import has_unseen
+from spe.domain.wording import several
 
 
 class PermitState(StrEnum):
@@ -171,7 +172,8 @@ def nothing_is_open(c: PermitContext) -> Denial | None:
         return None
     return Denial(
         code="still-open",
-        message=f"{c.open_workspaces} workspace(s) and {c.open_requests} egress request(s) are still open.",
+        message=f"Still open: {several(c.open_workspaces, 'workspace', 'workspaces')} and "
+        f"{several(c.open_requests, 'egress request', 'egress requests')}.",
     )
 
 
@@ -288,7 +290,10 @@ def widenings(old: Terms, new: Terms) -> tuple[str, ...]:
     """One sentence for each way in which `new` gives more than `old`; empty when it only narrows."""
     rising = [name for name in _LIMITS if getattr(new.limits, name) > getattr(old.limits, name)]
     facts = (
-        (new.people - old.people, f"{len(new.people - old.people)} more person(s) get access."),
+        (
+            new.people - old.people,
+            several(len(new.people - old.people), "more person gets access.", "more people get access."),
+        ),
         (new.datasets - old.datasets, f"More data: {', '.join(sorted(new.datasets - old.datasets))}."),
         (new.starts < old.starts, f"Access starts earlier, on {new.starts:%d %B %Y}."),
         (new.ends > old.ends, f"Access lasts longer, until {new.ends:%d %B %Y}."),
@@ -308,7 +313,7 @@ def narrowings(old: Terms, new: Terms) -> tuple[str, ...]:
     """One sentence for each way in which `new` gives less than `old`."""
     falling = [name for name in _LIMITS if getattr(new.limits, name) < getattr(old.limits, name)]
     facts = (
-        (old.people - new.people, f"{len(old.people - new.people)} person(s) lose access."),
+        (old.people - new.people, several(len(old.people - new.people), "person loses access.", "people lose access.")),
         (old.datasets - new.datasets, f"Data withdrawn: {', '.join(sorted(old.datasets - new.datasets))}."),
         (new.starts > old.starts, f"Access starts later, on {new.starts:%d %B %Y}."),
         (new.ends < old.ends, f"Access ends earlier, on {new.ends:%d %B %Y}."),

@@ -9,6 +9,7 @@ from spe.domain.errors import Refused, Rejected, SpeError
 from spe.domain.ids import WorkspaceId
 from spe.domain.permit import ENDED, Permit
 from spe.domain.principal import RECONCILER
+from spe.domain.wording import several
 from spe.domain.workspace import Workspace, WorkspaceContext, WorkspaceState
 from spe.ports.cluster import Observed, Step, StepKind
 from spe.reconciler.desired import Desired, desired
@@ -142,8 +143,8 @@ class Reconciler:
             facts.workspace,
             (
                 ("network-sealed", seal, "observed from inside" if seal else "not observed"),
-                ("data-exposed", bool(seen.data), f"{len(seen.data)} dataset version(s)"),
-                ("gate-open", bool(seen.places), f"{len(seen.places)} person(s) may enter"),
+                ("data-exposed", bool(seen.data), several(len(seen.data), "dataset version", "dataset versions")),
+                ("gate-open", bool(seen.places), several(len(seen.places), "person", "people") + " may enter"),
                 ("in-sync", done, failed or ("as it should be" if done else "work under way")),
                 *self._provisioned(facts, done, failed),
             ),

@@ -28,6 +28,7 @@ from spe.domain.permit import (
     widenings,
 )
 from spe.domain.principal import Permission, Principal, Role
+from spe.domain.wording import several
 from spe.domain.workspace import WorkspaceState
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
@@ -194,19 +195,24 @@ class PermitService:
             later = [f"After confirmation: {s}" for s in widenings(permit.terms, terms)]
             return (*now_part, *later) or ("Nothing changes.",)
         people = len(permit.terms.people)
-        closing = [f"{len(sessions)} open notebook session(s) end at once.", f"{people} person(s) lose access."]
+        closing = [
+            several(len(sessions), "open notebook session ends at once.", "open notebook sessions end at once."),
+            several(people, "person loses access.", "people lose access."),
+        ]
         ending = [
             "Leased secrets are revoked and the data goes from the workspace.",
-            f"{len(requests)} open egress request(s) stay on file but nothing more is released.",
+            several(len(requests), "open egress request stays", "open egress requests stay")
+            + " on file but nothing more is released.",
             "Evidence, decisions and released outputs stay.",
         ]
         table: dict[str, list[str]] = {
             "suspend": [*closing, "The workspace and the work in it stay; a resumption needs confirmation."],
             "revoke": [*closing, *ending, "This cannot be undone; a new permit is needed."],
-            "resume": [f"{people} person(s) may start sessions again, after confirmation."],
+            "resume": [several(people, "person", "people") + " may start sessions again, after confirmation."],
             "decline": ["The proposal ends; nobody gets access."],
             "activate": [
-                f"{people} person(s) get access to {len(permit.terms.datasets)} dataset version(s).",
+                several(people, "person gets", "people get")
+                + f" access to {several(len(permit.terms.datasets), 'dataset version', 'dataset versions')}.",
                 f"Access ends on {permit.terms.ends:%d %B %Y}.",
             ],
         }

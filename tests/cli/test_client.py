@@ -318,7 +318,7 @@ def test_a_permit_is_proposed_from_a_file_confirmed_amended_and_revoked(shell):
     assert "revoke" not in shell.outside("board", "permit", "preview", permit, "revoke").err
     revoked = shell.outside("board", "permit", "revoke", permit, "--reason", "Misuse.", text="y\n")
     assert revoked.json["state"] == "revoked"
-    assert "lose access" in revoked.err
+    assert "loses access" in revoked.err
 
 
 def test_two_checkers_review_by_form_and_the_recipient_fetches_what_was_released(shell):

@@ -401,7 +401,7 @@ def test_a_preview_says_what_would_happen_and_does_nothing(ground: Ground) -> No
     preview = ground.app.permits.preview
     by = ground.by("board")
     revoke = preview(ground.permit_id, "revoke", by=by)
-    assert revoke[0] == "1 open notebook session(s) end at once."
+    assert revoke[0] == "1 open notebook session ends at once."
     assert "This cannot be undone; a new permit is needed." in revoke
     assert any("stay" in s for s in preview(ground.permit_id, "suspend", by=by))
     terms = replace(
@@ -410,8 +410,8 @@ def test_a_preview_says_what_would_happen_and_does_nothing(ground: Ground) -> No
         ends=before.terms.ends + LATER,
     )
     assert preview(ground.permit_id, "amend", terms, by=by) == (
-        "At once: 1 person(s) lose access.",
-        "After confirmation: 1 more person(s) get access.",
+        "At once: 1 person loses access.",
+        "After confirmation: 1 more person gets access.",
         f"After confirmation: Access lasts longer, until {terms.ends:%d %B %Y}.",
     )
     assert preview(ground.permit_id, "amend", before.terms, by=by) == ("Nothing changes.",)

@@ -39,7 +39,7 @@ def test_a_permit_is_granted_by_two(front):
     page = other.get(f"/permits/{permit}")
     (link,) = [a.attributes["href"] for a in page.root.all("a") if a.said == "Look at it and confirm"]
     ask = other.get(link)
-    assert "1 person(s) get access to 1 dataset version(s)" in ask.said
+    assert "1 person gets access to 1 dataset version." in ask.said
     page = other.send(ask, link)
     assert "You confirmed the proposal" in page.said
     assert ground.app.permits.view(permit, by=ground.by("board")).permit.state == "active"
@@ -82,8 +82,8 @@ def test_an_amendment_shows_what_acts_at_once_and_what_waits_before_it_is_made(f
     me, address = Browser(front, "board"), f"/permits/{ground.permit_id}/amend"
     people = [ground.id_of("researcher"), ground.id_of("outsider")]
     page = me.send(me.get(address), address, people=people, memory="8", step="preview")
-    assert "At once: 1 person(s) lose access." in page.said
-    assert "After confirmation: 1 more person(s) get access." in page.said
+    assert "At once: 1 person loses access." in page.said
+    assert "After confirmation: 1 more person gets access." in page.said
     assert "After confirmation: Limits rise: memory bytes." in page.said
     assert ground.id_of("colleague") in ground.permit.terms.people
     again = me.send(page, address, step="edit")
@@ -106,7 +106,7 @@ def test_suspending_shows_the_effect_wants_a_reason_and_acts_at_once(front):
     ground.open_session()
     me, address = Browser(front, "board"), f"/permits/{ground.permit_id}/suspend"
     page = me.get(address)
-    assert "1 open notebook session(s) end at once." in page.said
+    assert "1 open notebook session ends at once." in page.said
     page = me.send(page, address, reason=" ")
     assert page.status == 422
     assert "Give a reason" in page.said
