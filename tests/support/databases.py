@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import itertools
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -102,16 +103,16 @@ class Postgres:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop at once: connections are cut."""
         if self._process is not None:
-            self._process.send_signal(2)
-            self._process.wait(30)
+            self._process.send_signal(number)
+            self._process.wait(120)
             self._process = None
 
     def remove(self) -> None:
-        """Stop and delete everything."""
-        self.stop()
+        """Stop, writing nothing more, and delete everything."""
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str, role: str) -> str:
