@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spe.hub.entry import still_entitled
+from spe.hub.proxy import TellingProxy
 from spe.hub.roles import PORTAL_SERVICE, roles
 from spe.hub.settings import HubSettings
 from spe.hub.spawner import PortalSpawner, refusals
@@ -42,7 +43,7 @@ def _addresses(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.bind_url = settings.public_url
     c.JupyterHub.hub_bind_url = settings.hub_url
     # The proxy is a sibling, not a child: open websockets outlive a restart of the Hub.
-    c.JupyterHub.proxy_class = "configurable-http-proxy"
+    c.JupyterHub.proxy_class = TellingProxy
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = settings.proxy_api_url
     c.ConfigurableHTTPProxy.auth_token = settings.proxy_auth_token

@@ -102,6 +102,13 @@ class PortalSpawner(Spawner):  # type: ignore[misc]  # the Hub ships no types
         self._route()
         return self.gate_url
 
+    async def opened(self) -> None:
+        """Tell the portal that the session's address is open; one that is silent finds out by itself."""
+        try:
+            await self._portal().post(f"{self._path()}:opened", {}, seconds=_POLL_SECONDS)
+        except (PortalSilent, PortalRefused) as error:
+            self.log.warning("The portal was not told that %s is open: %s", self._log_name, error)
+
     async def poll(self) -> int | None:
         """None while the session lives or nobody can say; its exit status when the portal says it ended."""
         if self._starting:

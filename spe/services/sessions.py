@@ -5,7 +5,7 @@ spawner asks for a sandbox, and by the gate while the session lives.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -24,6 +24,8 @@ from spe.services.paging import every
 from spe.services.transact import demand
 
 LIVE = ("starting", "running")
+LONGEST_START = timedelta(minutes=5)
+"""Longer than the Hub waits for a start."""
 
 
 class SessionService:
@@ -116,8 +118,11 @@ class SessionService:
         if late:
             self._house.ports.sandboxes.stop(workspace, person)
             raise Refused(late)
-        self._note(workspace, person, SessionState.RUNNING, "The notebook runs.")
         return url
+
+    def opened(self, workspace: WorkspaceId, person: PersonId) -> None:
+        """The session's address is open in the Hub's proxy: from now on a browser that goes there arrives."""
+        self._note(workspace, person, SessionState.RUNNING, "The notebook runs.")
 
     def _denials_to_launch(self, workspace: WorkspaceId, person: PersonId) -> tuple[Denial, ...]:
         with self._house.ports.store.read() as uow:
@@ -171,13 +176,28 @@ class SessionService:
             )
 
     def tell_hub(self, workspace: WorkspaceId) -> None:
-        """Remove the Hub's servers of sessions that have ended; the Hub being down is not an obstacle."""
-        for server in self._house.ports.hub.running():
-            if server.workspace == workspace:
-                with self._house.ports.store.read() as uow:
-                    session = uow.sessions.find((workspace, server.person))
-                if session is None or session.state not in LIVE:
-                    self._house.ports.hub.stop(workspace, server.person)
+        """Bring the Hub and the record together, whatever was lost between them.
+
+        Servers of ended sessions go, those that are open are running, and a start of which the Hub has
+        known nothing for minutes has failed. Raises `Unavailable` while the Hub is silent.
+        """
+        there = [server for server in self._house.ports.hub.running() if server.workspace == workspace]
+        for person in self._lost(workspace, {server.person for server in there}):
+            self._note(workspace, person, SessionState.FAILED, "The notebook did not start; start it again.")
+        for server in there:
+            with self._house.ports.store.read() as uow:
+                session = uow.sessions.find((workspace, server.person))
+            if session is None or session.state not in LIVE:
+                self._house.ports.hub.stop(workspace, server.person)
+            elif server.ready:
+                self.opened(workspace, server.person)
+
+    def _lost(self, workspace: WorkspaceId, there: Set[PersonId]) -> list[PersonId]:
+        """Whose session is said to be starting, for longer than a start takes, while the Hub has none."""
+        late = self._now() - LONGEST_START
+        with self._house.ports.store.read() as uow:
+            starting = uow.sessions.select(workspace=workspace, state=SessionState.STARTING)
+            return [PersonId(s.person) for s in starting if s.since < late and s.person not in there]
 
     def _end(self, workspace: WorkspaceId, person: PersonId, message: str, *, by: Principal) -> None:
         now = self._now()

@@ -182,6 +182,14 @@ def test_routes_come_back_after_a_restart_of_the_proxy(stack: Stack) -> None:
     wait_for(lambda: _routes(stack).get(f"/user/{person}/{workspace}") == session.url, "the route comes back")
 
 
+def test_the_portal_is_told_when_the_address_of_a_session_is_open(stack: Stack) -> None:
+    workspace, person = stack.someone()
+    path = f"/hub/sessions/{workspace}/{person}:opened"
+    stack.api.start(workspace, person)
+    wait_for(lambda: ("POST", path) in stack.portal.calls, "the portal was told")
+    assert f"/user/{person}/{workspace}" in _routes(stack)
+
+
 def test_a_start_can_be_stopped_before_it_is_done(stack: Stack) -> None:
     workspace, person = stack.someone()
     stack.portal.script.held.add((workspace, person))

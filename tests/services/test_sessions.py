@@ -152,15 +152,50 @@ def test_a_workspace_that_is_not_there_is_not_there(ground: Ground) -> None:
         ground.app.sessions.denials(ground.workspace_id, PersonId("p-aaaaaaaaaaaaaaaa"))
 
 
+def state(ground: Ground) -> SessionState:
+    session = ground.app.sessions.mine(ground.workspace_id, by=ground.by("researcher"))
+    assert session is not None
+    return session.state
+
+
 # --- starting -----------------------------------------------------------------------------------------------
 
 
 def test_a_start_goes_through_the_hub_to_a_sandbox(ground: Ground) -> None:
     ground.open_session()
     assert (ground.workspace_id, ground.id_of("researcher")) in ground.sandboxes.running
-    session = ground.app.sessions.mine(ground.workspace_id, by=ground.by("researcher"))
-    assert session is not None
-    assert session.state is SessionState.RUNNING
+    assert state(ground) is SessionState.RUNNING
+
+
+def test_a_session_runs_when_its_address_is_open_not_when_its_sandbox_is(ground: Ground) -> None:
+    """Before, the Hub sends a browser to a page of its own that people may not see."""
+    ground.accept("researcher")
+    start(ground)
+    launch(ground)
+    assert state(ground) is SessionState.STARTING
+    ground.app.sessions.opened(ground.workspace_id, ground.id_of("researcher"))
+    assert state(ground) is SessionState.RUNNING
+
+
+def test_a_session_runs_also_when_the_word_that_it_is_open_was_lost(ground: Ground) -> None:
+    ground.accept("researcher")
+    start(ground)
+    launch(ground)
+    ground.hub.asked.clear()
+    ground.hub.ready.add((ground.workspace_id, ground.id_of("researcher")))
+    ground.app.sessions.tell_hub(ground.workspace_id)
+    assert state(ground) is SessionState.RUNNING
+
+
+def test_a_start_that_the_hub_lost_does_not_stay_starting(ground: Ground) -> None:
+    ground.accept("researcher")
+    start(ground)
+    ground.hub.asked.clear()
+    ground.app.sessions.tell_hub(ground.workspace_id)
+    assert state(ground) is SessionState.STARTING
+    ground.clock.turn(seconds=301)
+    ground.app.sessions.tell_hub(ground.workspace_id)
+    assert state(ground) is SessionState.FAILED
 
 
 def test_no_sandbox_starts_that_was_not_asked_for_here(ground: Ground) -> None:

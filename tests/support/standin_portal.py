@@ -109,6 +109,7 @@ class StandinPortal:
         internal.router.add_get("/hub/entitled", self._entitled)
         internal.router.add_post("/hub/sessions/{workspace}/{person}:start", self._start)
         internal.router.add_post("/hub/sessions/{workspace}/{person}:stop", self._stop)
+        internal.router.add_post("/hub/sessions/{workspace}/{person}:opened", self._opened)
         internal.router.add_get("/hub/sessions/{workspace}/{person}", self._session)
         for app, site in (
             (public, lambda runner: web.TCPSite(runner, "127.0.0.1", self.port)),
@@ -172,6 +173,10 @@ class StandinPortal:
         return self.issued[-1]
 
     # -- the internal application
+
+    async def _opened(self, request: web.Request) -> web.Response:
+        del request
+        return web.json_response({"done": True})
 
     @web.middleware
     async def _door(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from spe.domain.ids import PersonId, WorkspaceId
-from spe.web.api.bodies import Out
+from spe.web.api.bodies import Done, Out
 from spe.web.auth import Services
 from spe.web.internal.callers import hub
 
@@ -65,6 +65,13 @@ def poll(app: Services, workspace: Key, person: Key) -> RunningOut:
     """Whether the sandbox runs now."""
     state = app.sessions.poll(WorkspaceId(workspace), PersonId(person))
     return RunningOut(running=state.running, exit=state.exit, url=state.url)
+
+
+@router.post("/sessions/{workspace}/{person}:opened")
+def opened(app: Services, workspace: Key, person: Key) -> Done:
+    """The session's address is open in the Hub's proxy."""
+    app.sessions.opened(WorkspaceId(workspace), PersonId(person))
+    return Done()
 
 
 @router.post("/sessions/{workspace}/{person}:stop")

@@ -205,6 +205,9 @@ def test_a_session_starts_only_when_it_was_asked_for_here(inner):
     ground.app.sessions.start(ground.workspace_id, by=ground.by("researcher"))
     assert inner.hub("POST", f"{path}:start", json=body).json()["url"].startswith("http+unix://")
     assert inner.hub("GET", path).json()["running"] is True
+    assert inner.hub("POST", f"{path}:opened").json() == {"done": True}
+    session = ground.app.sessions.mine(ground.workspace_id, by=ground.by("researcher"))
+    assert (session.state, session.message) == ("running", "The notebook runs.")
     assert inner.hub("POST", f"{path}:stop").json()["running"] is False
     assert inner.hub("GET", path).json()["running"] is False
 
