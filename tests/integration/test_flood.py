@@ -14,7 +14,7 @@ import pytest
 from spe.cli.demo.browser import Browser, Notebook, Refusal
 from spe.domain.permit import Limits
 from tests.support.person import Company, Granted, until
-from tests.support.wire import Heard, Meter, at_desk, gate_pid, line, to_the_end
+from tests.support.wire import Heard, Meter, at_desk, gate_pid, line
 
 WHO, OTHER = "researcher-a", "researcher-b"
 SMALL = 20 * 1024**2
@@ -29,8 +29,7 @@ async def flooded(people: Company, granted: Granted, key: str, code: str) -> Hea
     """What a person's browser got of a flood, until the end of the connection."""
     async with at_desk(people, granted, key) as (browser, notebook):
         async with line(browser, notebook) as own:
-            await own.execute(code)
-            heard = await own.hear(to_the_end)
+            heard = await own.flood(code)
         print(f"{key}: {heard.size} of {FLOOD} bytes arrived, closed with {heard.code}: “{heard.reason}”")
         print(f"{key}: in the notebook: “{heard.sentences[-1].strip()}”")
         return heard
@@ -71,8 +70,7 @@ def test_printing_200_mb_ends_at_the_budget_for_the_day_and_for_this_person_only
     async def story() -> list[str]:
         async with at_desk(people, granted, WHO) as (browser, notebook):
             async with line(browser, notebook) as own:
-                await own.execute(IN_PIECES)
-                heard = await own.hear(to_the_end)
+                heard = await own.flood(IN_PIECES)
             told(heard)
             assert SMALL - LARGEST_PIECE < heard.size <= SMALL
             assert "allowance" in heard.sentences[-1]
@@ -106,14 +104,12 @@ def test_neither_a_gate_killed_in_a_flood_nor_a_new_session_gives_a_byte_back(pe
         async with at_desk(people, granted, WHO) as (browser, notebook):
             killed = gate_pid(people, granted.workspace)
             async with line(browser, notebook) as own:
-                await own.execute(IN_PIECES)
-                first = await own.hear(lambda heard: heard.size > SMALL // 4)
+                first = await own.flood(IN_PIECES, lambda heard: heard.size > SMALL // 4)
                 os.kill(killed, signal.SIGKILL)
-                first.size += (await own.hear(to_the_end)).size
+                await own.hear(lambda heard: False, first)
             until("the gate is a new process", lambda: gate_pid(people, granted.workspace) != killed)
             async with line(browser, notebook) as own:
-                await own.execute(IN_PIECES)
-                return first, await own.hear(to_the_end)
+                return first, await own.flood(IN_PIECES)
 
     async def opened() -> int:
         async with people.browser(WHO) as browser:

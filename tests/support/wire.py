@@ -119,9 +119,18 @@ class Line:
 
         return await self.hear(enough)
 
-    async def hear(self, enough: Callable[[Heard], bool]) -> Heard:
-        """Listen until that is enough, or the line has ended."""
-        heard = Heard()
+    async def flood(self, code: str, enough: Callable[[Heard], bool] = lambda _: False) -> Heard:
+        """Run a cell until that is enough or the line has ended; again when a hurried kernel left printing out."""
+        heard, rounds = Heard(), 0
+        while heard.code is None and not enough(heard):
+            rounds += 1
+            await self.execute(code)
+            await self.hear(lambda so_far: enough(so_far) or so_far.kinds.count("execute_reply") >= rounds, heard)  # noqa: B023  # called in this round only
+        return heard
+
+    async def hear(self, enough: Callable[[Heard], bool], heard: Heard | None = None) -> Heard:
+        """Listen until that is enough, or the line has ended; adds to what was heard."""
+        heard = heard or Heard()
         while not enough(heard):
             message = await asyncio.wait_for(self.socket.receive(), SECONDS)
             if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
@@ -130,11 +139,6 @@ class Line:
                 return heard
             heard.take(message.data if isinstance(message.data, bytes) else message.data.encode())
         return heard
-
-
-def to_the_end(_: Heard) -> bool:
-    """Never enough."""
-    return False
 
 
 @asynccontextmanager
