@@ -17,7 +17,7 @@ router = APIRouter()
 MANUAL: Final = Path(__file__).parents[1] / "manual"
 ANCHOR: Final = re.compile(r"<h2>(.*?) \{#([a-z-]+)\}</h2>")
 """Headings may end in `{#name}`, so that other pages can point at them."""
-PLACE: Final = '<div class="table-place" role="region" aria-label="Table" tabindex="0">'
+PLACE: Final = '<div class="table-place" role="region" aria-label="Table {number}" tabindex="0"><table>'
 """Tables scroll in a place of their own where the window is narrow."""
 CONTENTS: Final = (
     ("Your work", ("researcher", "board", "checker", "operator", "auditor")),
@@ -36,7 +36,8 @@ def _chapter(text: str) -> tuple[str, Markup]:
     title = text.partition("\n")[0].removeprefix("# ").strip()
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.partition("\n")[2])
     clean = ANCHOR.sub(r'<h2 id="\2">\1</h2>', nh3.clean(body))
-    placed = clean.replace("<table>", PLACE + "<table>").replace("</table>", "</table></div>")
+    first, *tables = clean.replace("</table>", "</table></div>").split("<table>")
+    placed = first + "".join(PLACE.format(number=n) + table for n, table in enumerate(tables, 1))
     return title, Markup(placed)  # noqa: S704  # our own files, cleaned
 
 

@@ -5,24 +5,20 @@ runs over the edge; the live start works with script and without; nothing is ask
 import threading
 import time
 from collections.abc import Iterator
-from shutil import which
 from typing import Any
 
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from spe.web.app import create_public
 from spe.web.settings import WebSettings
+from tests.support.chromium import RULES, launched, violations
 from tests.support.ground import CLEAN, world
 from tests.support.instance import free_ports
 from tests.web.ui.estate import PAGES, Estate, estate
 
-QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 700}
 LOOKS = {
@@ -57,10 +53,8 @@ def served(tmp_path_factory) -> Iterator[Estate]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=which("chromium") or None, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 def context_of(chromium: Chromium, served: Estate, name: str, **options: Any) -> BrowserContext:
@@ -87,9 +81,8 @@ def test_no_page_breaks_wcag_runs_over_its_edge_or_asks_another_host(name, look,
         page.goto(served.ids["portal"] + address)
         width, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert width <= room, f"{address}: {width} of {room}"
-        answer = Axe().run(page, options=rules) if rules else None
-        if answer and answer.violations_count:
-            found[address] = answer.generate_report()
+        if rules and (report := violations(page, rules)):
+            found[address] = report
     context.close()
     port = served.ids["portal"].rpartition(":")[2]
     assert not found, "\n".join(found.values())
@@ -134,8 +127,7 @@ def test_a_slow_start_shows_each_step_and_keeps_itself_current(served, chromium)
         start(page, served)
         assert begun.wait(20)
         page.get_by_text("The sandbox is being made.").wait_for(timeout=20_000)
-        answer = Axe().run(page, options=RULES)
-        assert answer.violations_count == 0, answer.generate_report()
+        assert not violations(page)
         marked = page.evaluate("window.marked = true")
         go_on.set()
         page.get_by_role("link", name="Open the notebook").wait_for(timeout=20_000)
