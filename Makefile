@@ -2,8 +2,8 @@
 #   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
 #   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
 #   make test          all tests          make check   style, types, layers, generated files
-#   make bench         ratios against bare peers
-.PHONY: demo test check bench
+#   make bench         ratios against bare peers          make screenshots   the README's pictures, from the browser test
+.PHONY: demo test check bench screenshots
 ARGS ?=
 AS := .ci/as-user
 
@@ -22,3 +22,7 @@ check:
 bench:
 	@.ci/setup run
 	@$(AS) python -m tests.bench $(ARGS)
+
+screenshots:
+	@.ci/setup test
+	@SPE_PICTURES=tests/browser/pictures SPE_KEEP=tests/browser/pictures $(AS) python -m pytest tests/browser/test_story.py

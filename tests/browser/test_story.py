@@ -44,9 +44,9 @@ except OSError as error:
     print("writing:", error.strerror)
 try:
     import urllib.request
-    urllib.request.urlopen("https://192.0.2.1/", timeout=2)
+    urllib.request.urlopen("PORTAL", timeout=2)
 except OSError as error:
-    print("the network:", error.reason)"""
+    print("the portal of this very host:", error.reason)"""
 WRITE = """import matplotlib.pyplot as plt
 outputs = pathlib.Path("/workspace/outputs")
 pd.crosstab(cohort["tgrade"], cohort["age"] // 10 * 10).to_csv(outputs / "by_decade.csv")
@@ -105,9 +105,9 @@ def work(researcher: Visitor, album: Album) -> Lab:
     album.take(researcher.page, "workspace")
     lab = Lab.opened_by(link)
     lab.run(LOOK).first.wait_for()
-    printed = lab.run(CHANGE).inner_text()
+    printed = lab.run(CHANGE.replace("PORTAL", researcher.portal)).inner_text()
     assert "writing: Read-only file system" in printed
-    assert "the network: [Errno" in printed
+    assert "the portal of this very host: [Errno" in printed
     album.take(lab.page, "notebook")
     assert "by_decade.csv, figure.png, table.csv" in lab.run(WRITE).inner_text()
     return lab
