@@ -21,6 +21,11 @@ _LAB_DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "f
 _SETTINGS = "/opt/jupyter"
 _LAB_DEFAULTS_FILE = f"{_SETTINGS}/labconfig/default_setting_overrides.json"
 
+# A script that a cell shows could open windows and peer connections to any address: no policy of a page forbids
+# those, so the part that runs such scripts is left out.
+_LAB_PAGE = {"disabledExtensions": {"@jupyterlab/javascript-extension": True}}
+_LAB_PAGE_FILE = f"{_SETTINGS}/labconfig/page_config.json"
+
 # Parts that the gate refuses anyway; without them the server starts sooner and looks for no programs.
 _SERVER_FILE = f"{_SETTINGS}/jupyter_server_config.json"
 _LEFT_OUT = ("jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
@@ -72,7 +77,11 @@ def notebook_shape(
         ),
         read_only=(Bind(source=str(places.door), target="/run/door"), *data),
         folders=("/data",),
-        files={_LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS), _SERVER_FILE: _server_settings(terminals)},
+        files={
+            _LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS),
+            _LAB_PAGE_FILE: json.dumps(_LAB_PAGE),
+            _SERVER_FILE: _server_settings(terminals),
+        },
         bounds=Bounds(memory_bytes=limits.memory_bytes, cpu=limits.cpu, disk_bytes=limits.disk_bytes),
         watched=places.watched,
     )
