@@ -75,8 +75,8 @@ class Instance:
 
     def resize_disk(self, size: int) -> None:
         """Give the disk of its own another size."""
-        pid, _, home = str(self.home).removeprefix("/proc/").partition("/root/")
-        small_disk.resize(int(pid), Path("/", home), size)
+        _, _, pid, _, *inside = self.home.parts  # the home as seen through /proc/PID
+        small_disk.resize(int(pid), Path("/", *inside), size)
 
     def stop(self, seconds: float = 30) -> int:
         """As Ctrl-C does."""
