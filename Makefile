@@ -2,10 +2,12 @@
 #   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
 #   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
 #   make test          all tests          make check   style, types, layers, generated files
-#   make bench         ratios against bare peers          make screenshots   the README's pictures, from the browser test
+#   make bench         ratios against bare peers
+#   make screenshots   the pictures of README and guide, taken anew while the story plays in a browser
 .PHONY: demo test check bench screenshots
 ARGS ?=
 AS := .ci/as-user
+PICTURES := spe/web/manual/pictures
 
 demo:
 	@.ci/setup run
@@ -25,4 +27,4 @@ bench:
 
 screenshots:
 	@.ci/setup test
-	@SPE_PICTURES=tests/browser/pictures SPE_KEEP=tests/browser/pictures $(AS) python -m pytest tests/browser/test_story.py
+	@SPE_KEEP=$(PICTURES) SPE_PICTURES=$(PICTURES) $(AS) python -m pytest -q tests/browser/test_story.py

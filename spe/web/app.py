@@ -12,6 +12,7 @@ from spe.web.settings import WebSettings
 from spe.web.shield import Shield
 
 STATIC = Path(__file__).with_name("static")
+PICTURES = Path(__file__).with_name("manual") / "pictures"
 
 
 def create_public(app: App, web: WebSettings) -> FastAPI:
@@ -27,6 +28,7 @@ def create_public(app: App, web: WebSettings) -> FastAPI:
     for router in ui.routers():
         public.include_router(router, dependencies=[Depends(same_site)], include_in_schema=False)
     public.mount("/static", StaticFiles(directory=STATIC), name="static")
+    public.mount("/guide/pictures", StaticFiles(directory=PICTURES), name="pictures")
     public.add_middleware(Shield, web=web, public=True)
     return public
 

@@ -139,7 +139,6 @@ def review(first: Visitor, second: Visitor, album: Album) -> None:
         ).wait_for()
     first.choose("Reviews")
     first.at("Reviews")
-    album.take(first.page, "inbox")
     first.follow(CLEAN)
     first.at(CLEAN)
     album.take(first.page, "review", at=first.page.locator(".output").first)
