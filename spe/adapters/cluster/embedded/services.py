@@ -75,6 +75,11 @@ class Service:
         return self._child.pid if self._child is not None and self._child.running else None
 
     @property
+    def ready(self) -> bool:
+        """Whether it answers: it was seen ready, and that very process still runs."""
+        return self.state is ServiceState.READY and self.pid is not None
+
+    @property
     def tail(self) -> str:
         """The end of what it said."""
         return self._log.tail if self._log is not None else ""
@@ -151,11 +156,11 @@ class Service:
         """Wait until it is ready; False when it was stopped or the time is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.state not in (ServiceState.READY, ServiceState.STOPPED) and loop.time() < deadline:
+        while not (self.ready or self.stopped) and loop.time() < deadline:
             changed = self._changed
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), deadline - loop.time())
-        return self.state is ServiceState.READY
+        return self.ready
 
     async def stop(self) -> None:
         """Stop it for good and wait until it is gone."""

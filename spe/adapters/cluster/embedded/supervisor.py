@@ -25,7 +25,7 @@ from spe.adapters.cluster.embedded.control import ControlServer, Failure
 from spe.adapters.cluster.embedded.layout import Layout, make_run, private
 from spe.adapters.cluster.embedded.readiness import Listening
 from spe.adapters.cluster.embedded.sandboxes import Differs, Sandbox, Sandboxes, StartFailed
-from spe.adapters.cluster.embedded.services import Service, ServiceSpec, ServiceState, inherited
+from spe.adapters.cluster.embedded.services import Service, ServiceSpec, inherited
 from spe.domain.errors import Rejected
 
 _GATE_SECONDS = 30.0
@@ -288,7 +288,7 @@ def _service_facts(service: Service) -> dict[str, Any]:
     return {
         "name": service.spec.name,
         "state": service.state.value,
-        "ready": service.state is ServiceState.READY,
+        "ready": service.ready,
         "pid": service.pid,
         "starts": service.starts,
         "exit": service.last_exit,
