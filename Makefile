@@ -2,9 +2,10 @@
 #   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
 #   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
 #   make test          all tests          make check   style, types, layers, generated files
+#   make e2e           the tests that need real servers: a cluster, Vault, S3, PostgreSQL, named by the usual variables
 #   make bench         ratios against bare peers
 #   make screenshots   the pictures of README and guide, taken anew while the story plays in a browser
-.PHONY: demo test check bench screenshots
+.PHONY: demo test check e2e bench screenshots
 ARGS ?=
 AS := .ci/as-user
 PICTURES := spe/web/manual/pictures
@@ -20,6 +21,10 @@ test:
 check:
 	@.ci/setup test
 	@$(AS) python -m tests.check
+
+e2e:
+	@.ci/setup test
+	@.ci/e2e $(ARGS)
 
 bench:
 	@.ci/setup run
