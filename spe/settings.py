@@ -5,7 +5,7 @@ Only `bootstrap` and `cli` see this; everything else receives values.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -16,7 +16,7 @@ SOURCE = Path(spe.__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """One environment on one host."""
+    """One environment, on one host or on a cluster."""
 
     model_config = SettingsConfigDict(
         env_prefix="SPE_", env_nested_delimiter="__", extra="ignore", frozen=True, use_attribute_docstrings=True
@@ -26,6 +26,34 @@ class Settings(BaseSettings):
     """Folder of everything that stays: database, objects, sealed secrets, workspaces."""
     run: Path | None = None
     """Folder of sockets: short, lower case; chosen when it is not given."""
+    cluster: Literal["embedded", "kubernetes"] = "embedded"
+    """Where workspaces live: on this host, or in namespaces of a Kubernetes cluster."""
+    objects: Literal["local", "s3"] = "local"
+    """Where outputs wait and stay: a folder below `home`, or buckets."""
+    secrets: Literal["local", "vault"] = "local"
+    """Where secrets and keys lie: a sealed file below `home`, or Vault."""
+    checker: Literal["embedded", "remote"] = "embedded"
+    """Where outputs are checked: in sandboxes of this host, or by the checker's own service."""
+    keys: Path | None = None
+    """Folder of the tokens that portal, Hub and proxy show each other; empty: below `home`, made when missing."""
+    listen: str = "127.0.0.1"
+    """Address on which the portal listens."""
+    internal_port: int = Field(default=0, ge=0, le=65535)
+    """Port of what gates and Hub ask the portal; 0: a Unix socket below `run`."""
+    health_port: int = Field(default=9009, ge=1024, le=65535)
+    """Port of `spe reconcile` for whoever watches over it: `/healthz`, `/readyz`."""
+    portal_origin: str = ""
+    """Where people open the portal, `https://…`; empty: its port on 127.0.0.1."""
+    views_origin: str = ""
+    """Another origin of the same portal, for derived views of outputs; empty: its port on localhost."""
+    hub_origin: str = ""
+    """Where people open notebooks; empty: the Hub's port on localhost."""
+    hub_address: str = ""
+    """Where the portal asks the Hub; empty: the Hub's own port on loopback."""
+    proxy_address: str = ""
+    """Where the Hub tells its proxy; empty: the proxy's port on loopback."""
+    internal_address: str = ""
+    """Where the Hub asks the portal, `http://…`; empty: the Unix socket."""
     port: int = Field(default=9000, ge=1024, le=65535)
     """Port of the portal on 127.0.0.1."""
     hub_port: int = Field(default=8000, ge=1024, le=65535)
@@ -84,17 +112,32 @@ class Settings(BaseSettings):
     @property
     def portal_url(self) -> str:
         """Where people open the portal."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.portal_origin or f"http://127.0.0.1:{self.port}"
 
     @property
     def views_url(self) -> str:
         """The other origin, for derived views of outputs."""
-        return f"http://localhost:{self.port}"
+        return self.views_origin or f"http://localhost:{self.port}"
 
     @property
     def hub_url(self) -> str:
         """Where people open notebooks."""
-        return f"http://localhost:{self.hub_port}"
+        return self.hub_origin or f"http://localhost:{self.hub_port}"
+
+    @property
+    def hub_api(self) -> str:
+        """Where the portal asks the Hub."""
+        return self.hub_address or f"http://127.0.0.1:{self.hub_internal}"
+
+    @property
+    def proxy_api(self) -> str:
+        """Where the Hub tells its proxy."""
+        return self.proxy_address or f"http://127.0.0.1:{self.proxy_control}"
+
+    @property
+    def on_one_host(self) -> bool:
+        """Whether one process does everything: portal, reconciler and timers."""
+        return self.cluster == "embedded"
 
     def as_environment(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""

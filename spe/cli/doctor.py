@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spe import bootstrap
 from spe.adapters.bubblewrap import host as hosts
 from spe.adapters.cluster.embedded.doctor import Check, Surroundings, examine, may_start
 from spe.adapters.hub.processes import find_node, find_proxy
+from spe.bootstrap import embedded
 from spe.domain.errors import Denial, Refused
 from spe.settings import Settings, settings_from
 
@@ -54,7 +54,7 @@ def look(settings: Settings, *, ports: bool) -> tuple[Check, ...]:
     opened = (settings.port, settings.hub_port, settings.proxy_control, settings.hub_internal)
     return examine(
         Surroundings(
-            layout=bootstrap.layout(settings),
+            layout=embedded.layout(settings),
             host=hosts.look(),
             uid=os.geteuid(),
             ports=opened if ports else (),

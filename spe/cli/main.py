@@ -13,8 +13,10 @@ from spe.domain.errors import SpeError
 # command → (module, attribute, one line of help). A Typer app becomes a group, a function a command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("spe.cli.up", "up", "Start the whole environment on this host."),
-    "serve": ("spe.cli.serve", "serve", "Run the portal, its API and the reconciler."),
+    "serve": ("spe.cli.serve", "serve", "Run the portal and its API; on one host the reconciler too."),
+    "reconcile": ("spe.cli.reconcile", "reconcile", "Run the reconciler alone, on a cluster."),
     "doctor": ("spe.cli.doctor", "doctor", "Check whether this host can isolate; say how to mend it."),
+    "hub": ("spe.cli.hub", "app", "What the Hub's process reads when it starts."),
     "db": ("spe.cli.db", "app", "The database's schema."),
     "login": ("spe.cli.login", "login", "Keep an address and a token for the other commands."),
     "permit": ("spe.cli.permit", "app", "Permits: list, grant, confirm, suspend, revoke."),

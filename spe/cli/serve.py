@@ -1,30 +1,37 @@
-"""`spe serve`: the portal with its API on loopback, its internal application on a socket, and the loops.
+"""`spe serve`: the portal with its API, and what only gates and Hub may ask, on a listener of its own.
 
-Two listeners in one process: what the Hub and the gates may ask is not reachable from a browser.
+On one host the loops run in the same process; on a cluster `spe reconcile` runs them.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
 import socket
-from pathlib import Path
-
-import uvicorn
 
 from spe import bootstrap
+from spe.cli import listening
 from spe.reconciler.leader import Loops
+from spe.services.app import App
 from spe.settings import Settings
+
+QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "alembic", "urllib3", "botocore", "kubernetes")
 
 
 def serve() -> None:
-    """Run until a signal; settings come from `SPE_…`."""
+    """Run until a signal; settings come from `SPE_…` and the file named by `SPE_CONFIG`."""
+    speak()
+    asyncio.run(_serve(Settings()))
+
+
+def speak() -> None:
+    """Log lines on standard error; libraries that print requests stay quiet."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx", "httpcore", "httpx2", "httpcore2", "alembic"):
+    for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    settings = Settings()
-    asyncio.run(_serve(settings))
+
+
+def loops_of(settings: Settings, app: App) -> Loops:
+    """The loops over an app; whoever leads binds the app again over a fenced store."""
+    return Loops(app, rebind=lambda house: bootstrap.bind(settings, house), holder=bootstrap.holder(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -35,63 +42,22 @@ async def _serve(settings: Settings) -> None:
     migrations.upgrade(settings.database)
     app = bootstrap.build(settings)
     web = bootstrap.web_settings(settings)
-    loops = Loops(app, rebind=lambda house: bootstrap.bind(settings, house), holder=bootstrap.holder(settings))
-    public = _server(create_public(app, web))
-    internal = _server(create_internal(app, web))
-    listening = (
-        (public, _tcp(settings.port)),
-        (internal, _unix(bootstrap.layout(settings).internal)),
-    )
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    loops.start()
-    tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in listening]
+    sockets = (listening.port(settings.listen, settings.port), _internal(settings))
+    loops = loops_of(settings, app) if settings.on_one_host else None
+    if loops is not None:
+        loops.start()
     try:
-        done = asyncio.create_task(stopping.wait())
-        await asyncio.wait([done, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await listening.serve_until_signal(
+            zip((create_public(app, web), create_internal(app, web)), sockets, strict=True)
+        )
     finally:
-        for server, _ in listening:
-            server.should_exit = True
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(loops.stop)
+        if loops is not None:
+            await asyncio.to_thread(loops.stop)
 
 
-class _Server(uvicorn.Server):
-    """A server whose signals are handled by `_serve`."""
+def _internal(settings: Settings) -> socket.socket:
+    if settings.internal_port:
+        return listening.port(settings.listen, settings.internal_port)
+    from spe.bootstrap import embedded
 
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Leave the signals alone."""
-        yield
-
-
-def _server(app: object) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-        lifespan="off",
-        proxy_headers=False,
-    )
-    return _Server(config)
-
-
-def _tcp(port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
-    return sock
-
-
-def _unix(path: Path) -> socket.socket:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(beside))
-    beside.chmod(0o600)
-    sock.listen(256)
-    beside.replace(path)
-    return sock
+    return listening.unix(embedded.layout(settings).internal)

@@ -18,6 +18,7 @@ from spe.adapters.cluster.embedded.services import ServiceSpec, inherited
 from spe.adapters.cluster.embedded.supervisor import Supervisor, SupervisorConfig, refuse_root
 from spe.adapters.hub.processes import Launch, hub_launch, proxy_launch
 from spe.adapters.hub.settings import write_hub_settings
+from spe.bootstrap import embedded
 from spe.domain.errors import Invalid
 from spe.settings import Settings, settings_from
 
@@ -47,7 +48,7 @@ def up(
     demand_isolation(settings)
     write_hub_settings(hub_settings_file(settings), bootstrap.hub_settings(settings))
     config = SupervisorConfig(
-        layout=bootstrap.layout(settings),
+        layout=embedded.layout(settings),
         services=(*services(settings), *((_story(settings, once),) if demo else ())),
         gate=(sys.executable, "-m", "spe.gate"),
     )
@@ -62,7 +63,7 @@ def hub_settings_file(settings: Settings) -> Path:
 
 def services(settings: Settings) -> tuple[ServiceSpec, ...]:
     """Portal, proxy and Hub, in the order of their start."""
-    place, given = bootstrap.layout(settings), bootstrap.tokens(settings)
+    place, given = embedded.layout(settings), bootstrap.tokens(settings)
     folder = place.home / "hub"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     proxy = proxy_launch(

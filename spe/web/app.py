@@ -34,12 +34,20 @@ def create_public(app: App, web: WebSettings) -> FastAPI:
 
 
 def create_internal(app: App, web: WebSettings) -> FastAPI:
-    """What the Hub and the gates ask, on a Unix socket; each part with its own token."""
+    """What the Hub and the gates ask, on a listener of its own; each part with its own token."""
     inner = _empty(app, web, title="spe internal", openapi_url=None)
+    inner.include_router(api.probes())
     for router in internal.routers():
         inner.include_router(router)
     inner.add_middleware(Shield, web=web, public=False)
     return inner
+
+
+def create_probes(app: App, web: WebSettings) -> FastAPI:
+    """`/healthz` and `/readyz` alone, for a process that serves nobody else."""
+    made = _empty(app, web, title="spe probes", openapi_url=None)
+    made.include_router(api.probes())
+    return made
 
 
 def _empty(app: App, web: WebSettings, *, title: str, openapi_url: str | None) -> FastAPI:

@@ -1,0 +1,154 @@
+"""The one place where choices meet: settings to adapters to the use cases.
+
+Everything is made here and handed in; nothing else knows which adapter stands behind a port. What only one
+way of running needs is imported when that way is chosen.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spe.adapters.clock import DemoClock, SystemClock
+from spe.adapters.hub.jupyterhub import JupyterHub
+from spe.adapters.hub.settings import HubSettings
+from spe.adapters.notify.log import LogNotifier
+from spe.adapters.objects.local import LocalObjects
+from spe.adapters.secrets import ed25519
+from spe.adapters.secrets.local import LocalSecrets
+from spe.adapters.sql.store import SqlStore
+from spe.bootstrap.keys import Tokens, folder_of, tokens
+from spe.policy.loader import read_policies
+from spe.policy.policyset import PolicySet
+from spe.ports.checker import Checker
+from spe.ports.objects import ObjectStore
+from spe.ports.secrets import SecretStore
+from spe.services.app import App
+from spe.services.context import House, Ports
+from spe.services.oauth import Client
+from spe.settings import Settings
+from spe.web.settings import WebSettings
+
+__all__ = ["Tokens", "bind", "build", "holder", "hub_settings", "policies", "tokens", "web_settings"]
+
+HUB_CLIENT = "spe-hub"
+
+
+def policies(folder: Path) -> Callable[[], PolicySet]:
+    """The policies as they stand now: read again as soon as a file differs. A broken file refuses everything."""
+    known: dict[str, Any] = {}
+    guard = threading.Lock()
+
+    def current() -> PolicySet:
+        mark = tuple(
+            (str(path), (facts := path.stat()).st_mtime_ns, facts.st_size)
+            for path in sorted(folder.rglob("*.yaml"))
+            if "cases" not in path.parts
+        )
+        with guard:
+            if known.get("mark") != mark:
+                known["set"] = read_policies(folder)
+                known["mark"] = mark
+            found: PolicySet = known["set"]
+            return found
+
+    return current
+
+
+def build(settings: Settings) -> App:
+    """The use cases over the adapters that the settings choose. Raises what is wrong with keys or policies."""
+    given = tokens(settings)
+    ports = Ports(
+        store=SqlStore(settings.database),
+        objects=_OBJECTS[settings.objects](settings),
+        secrets=_SECRETS[settings.secrets](settings),
+        checker=_CHECKERS[settings.checker](settings),
+        hub=JupyterHub(hub_url=settings.hub_api, token=given.hub),
+        notifier=LogNotifier(),
+        clock=DemoClock(settings.home.resolve() / "clock-offset") if settings.demo else SystemClock(),
+        **_PLACES[settings.cluster](settings),
+    )
+    house = House(ports=ports, policies=policies(settings.policies), origin=settings.origin)
+    house.policies()
+    return bind(settings, house)
+
+
+def _on_this_host(settings: Settings) -> Any:
+    from spe.bootstrap import embedded
+
+    return embedded.places(settings)
+
+
+def _checks_on_this_host(settings: Settings) -> Checker:
+    from spe.bootstrap import embedded
+
+    return embedded.checker(settings)
+
+
+def _local_objects(settings: Settings) -> ObjectStore:
+    return LocalObjects(settings.home.resolve() / "objects")
+
+
+def _local_secrets(settings: Settings) -> SecretStore:
+    return LocalSecrets(settings.home.resolve() / "secrets.sealed", folder_of(settings) / "seal.key")
+
+
+_OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects}
+_SECRETS: dict[str, Callable[[Settings], SecretStore]] = {"local": _local_secrets}
+_CHECKERS: dict[str, Callable[[Settings], Checker]] = {"embedded": _checks_on_this_host}
+_PLACES: dict[str, Callable[[Settings], Any]] = {"embedded": _on_this_host}
+
+
+def bind(settings: Settings, house: House) -> App:
+    """The use cases over a house; the loops bind them again over a fenced store."""
+    client = Client(id=HUB_CLIENT, secret=tokens(settings).oauth, redirect=f"{settings.hub_url}/hub/oauth_callback")
+    return App.over(house, client=client, verify=ed25519.verify)
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """What the pages and the API need to know."""
+    return WebSettings(
+        portal_url=settings.portal_url,
+        hub_url=settings.hub_url,
+        views_url=settings.views_url,
+        service_token=tokens(settings).portal,
+        title=settings.title,
+        demo=settings.demo,
+        secure=settings.portal_url.startswith("https://"),
+    )
+
+
+def hub_settings(settings: Settings) -> HubSettings:
+    """What the Hub is told."""
+    from spe.bootstrap import embedded
+
+    given, folder = tokens(settings), settings.home.resolve() / "hub"
+    return HubSettings(
+        db_url=f"sqlite:///{folder / 'hub.sqlite'}",
+        cookie_secret_file=str(folder / "cookie-secret"),
+        crypt_key=given.crypt,
+        public_url=settings.hub_url,
+        hub_url=settings.hub_api,
+        proxy_api_url=settings.proxy_api,
+        proxy_auth_token=given.proxy,
+        portal_url=settings.portal_url,
+        portal_socket=str(embedded.layout(settings).internal),
+        portal_token_file=str(given.portal_file),
+        oauth_client_id=HUB_CLIENT,
+        oauth_client_secret=given.oauth,
+        hub_token=given.hub,
+    )
+
+
+def holder(settings: Settings) -> str:
+    """The name under which this process leads the loops.
+
+    On one host the supervisor keeps exactly one portal for a home, and a new one starts only when the old
+    one is gone; so the name is the home's, and a restarted portal goes on at once. On a cluster each process
+    has a name of its own.
+    """
+    host = os.uname().nodename
+    if settings.on_one_host:
+        return f"{host}:{settings.home.resolve()}"
+    return f"{host}:{os.getpid()}:{os.urandom(8).hex()}"
