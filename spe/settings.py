@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Where the portal asks the Hub; empty: the Hub's own port on loopback."""
     proxy_address: str = ""
     """Where the Hub tells its proxy; empty: the proxy's port on loopback."""
+    checker_address: str = ""
+    """Where the portal asks the checker's service, when it is a service of its own."""
     internal_address: str = ""
     """Where the Hub asks the portal, `http://…`; empty: the Unix socket."""
     port: int = Field(default=9000, ge=1024, le=65535)

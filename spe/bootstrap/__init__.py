@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spe.adapters.checker.remote import RemoteChecker
 from spe.adapters.clock import DemoClock, SystemClock
 from spe.adapters.hub.jupyterhub import JupyterHub
 from spe.adapters.hub.settings import HubSettings
@@ -19,6 +20,7 @@ from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
 from spe.adapters.sql.store import SqlStore
 from spe.bootstrap.keys import Tokens, folder_of, tokens
+from spe.domain.errors import Invalid
 from spe.policy.loader import read_policies
 from spe.policy.policyset import PolicySet
 from spe.ports.checker import Checker
@@ -86,6 +88,12 @@ def _checks_on_this_host(settings: Settings) -> Checker:
     return embedded.checker(settings)
 
 
+def _checks_elsewhere(settings: Settings) -> Checker:
+    if not settings.checker_address:
+        raise Invalid({"checker_address": "Say where the checker's service is, `http://…:9002`."})
+    return RemoteChecker(address=settings.checker_address, token=tokens(settings).checker)
+
+
 def _local_objects(settings: Settings) -> ObjectStore:
     return LocalObjects(settings.home.resolve() / "objects")
 
@@ -96,7 +104,10 @@ def _local_secrets(settings: Settings) -> SecretStore:
 
 _OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects}
 _SECRETS: dict[str, Callable[[Settings], SecretStore]] = {"local": _local_secrets}
-_CHECKERS: dict[str, Callable[[Settings], Checker]] = {"embedded": _checks_on_this_host}
+_CHECKERS: dict[str, Callable[[Settings], Checker]] = {
+    "embedded": _checks_on_this_host,
+    "remote": _checks_elsewhere,
+}
 _PLACES: dict[str, Callable[[Settings], Any]] = {"embedded": _on_this_host}
 
 

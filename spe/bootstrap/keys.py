@@ -1,4 +1,4 @@
-"""The tokens by which the environment's own processes know each other: portal, Hub, proxy."""
+"""The tokens by which the environment's own processes know each other: portal, Hub, proxy, checker."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from spe.adapters.hub.settings import write_private
 from spe.domain.errors import Corrupt, Invalid
 from spe.settings import Settings
 
-NAMES = ("hub", "portal", "proxy", "oauth", "crypt")
+NAMES = ("hub", "portal", "proxy", "oauth", "crypt", "checker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Tokens:
     proxy: str = field(repr=False)
     oauth: str = field(repr=False)
     crypt: str = field(repr=False)
+    checker: str = field(repr=False)
     folder: Path
 
     @property

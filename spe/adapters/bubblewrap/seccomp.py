@@ -55,6 +55,9 @@ FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10}
 """The socket families that exist inside. Any other is EOPNOTSUPP: libzmq takes EAFNOSUPPORT for a
 broken machine and aborts, with EOPNOTSUPP it goes on."""
 
+ALONE = ("socket", "socketpair", "kill", "tkill", "pidfd_open", "pidfd_send_signal", "rt_sigqueueinfo")
+"""Refused besides to a process that speaks with nobody: sockets of every family, signals to others."""
+
 _SOCK_RAW = 3
 _TYPE_MASK = 0xF
 _FAMILY_BITS = 6
@@ -105,16 +108,17 @@ def _number(library: Any, call: str) -> int:
 
 
 @cache
-def program() -> bytes:
+def program(*, alone: bool = False) -> bytes:
     """The filter as BPF instructions. Raises `RuntimeError` or `OSError` when libseccomp is missing.
 
-    A call of another architecture (32 bit on a 64 bit kernel) ends the process.
+    A call of another architecture (32 bit on a 64 bit kernel) ends the process. `alone`: `ALONE` is refused too.
     """
     import pyseccomp as library
 
     built = library.SyscallFilter(library.ALLOW)
     built.set_attr(library.Attr.ACT_BADARCH, library.KILL_PROCESS)
-    for rule in refusals():
+    further = [Refusal(call=call, error=errno.EPERM) for call in ALONE] if alone else []
+    for rule in (*refusals(), *further):
         matches = [library.Arg(index, library.MASKED_EQ, mask, value) for index, mask, value in rule.when]
         built.add_rule(library.ERRNO(rule.error), _number(library, rule.call), *matches)
     with os.fdopen(os.memfd_create("filter"), "w+b") as file:

@@ -8,7 +8,6 @@ module name; nothing of it is imported here.
 import contextlib
 import json
 import os
-import re
 import select
 import shutil
 import signal
@@ -18,32 +17,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from spe.adapters.bubblewrap import launch
 from spe.adapters.bubblewrap.host import Host
 from spe.adapters.bubblewrap.sandbox import Bind, Bounds, SandboxSpec
+from spe.adapters.checker.answer import AnswerLimits, bytes_below, read_answer
 from spe.domain.errors import Rejected, Unavailable
 from spe.ports.checker import CheckJob, CheckResult
 
 _ENGINE = "spe.disclosure.runner"
 _JOB = "/job"
 _OUT = f"{_JOB}/out"
-_MiB = 1024 * 1024
 _MOST_FILES = 5000
 _LOOK_SECONDS = 0.2
-_VIEW_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerLimits:
-    """How much of an answer is taken: bytes of the report, of all views, of everything on disk; views."""
-
-    report: int = 64 * _MiB
-    views: int = 256 * _MiB
-    folder: int = 512 * _MiB
-    view_count: int = 5000
 
 
 class EmbeddedChecker:
@@ -81,7 +68,7 @@ class EmbeddedChecker:
             status, said = self._run(spec, out, job.seconds)
             if status != 0:
                 raise Rejected("checker", f"The checks ended with status {status}. {said}".strip())
-            return CheckResult(report=self._report(out), views=self._views(out / "views"))
+            return read_answer(out, self._limits)
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -164,38 +151,11 @@ class EmbeddedChecker:
             while not poll.poll(_LOOK_SECONDS * 1000):
                 if time.monotonic() > deadline:
                     return f"The checks took longer than {seconds:.0f} seconds."
-                if _size(out) > self._limits.folder:
+                if bytes_below(out) > self._limits.folder:
                     return "The checks wrote more than an answer may hold."
             return ""
         finally:
             os.close(outer)
-
-    def _report(self, out: Path) -> bytes:
-        data = _read(out / "report.json", self._limits.report)
-        try:
-            report = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise Rejected("checker", "The report is not JSON.") from error
-        if not isinstance(report, dict):
-            raise Rejected("checker", "The report is not an object.")
-        return data
-
-    def _views(self, folder: Path) -> Mapping[str, bytes]:
-        try:
-            facts = os.lstat(folder)
-            names = sorted(os.listdir(folder)) if stat.S_ISDIR(facts.st_mode) else []
-        except FileNotFoundError:
-            return {}
-        if len(names) > self._limits.view_count:
-            raise Rejected("checker", "The checks made too many views.")
-        found: dict[str, bytes] = {}
-        left = self._limits.views
-        for name in names:
-            if not _VIEW_NAME.fullmatch(name):
-                raise Rejected("checker", "The checks made a view with a name that is not one.")
-            found[name] = _read(folder / name, left)
-            left -= len(found[name])
-        return found
 
 
 def _text(data: bytes) -> str:
@@ -230,24 +190,6 @@ def _end(process: subprocess.Popen[bytes], handle: int) -> None:
     process.wait()
 
 
-def _read(path: Path, most: int) -> bytes:
-    """A regular file's bytes, no link followed. Raises `Rejected`."""
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise Rejected("checker", f"The checks left no {path.name}.") from error
-    except OSError as error:
-        raise Rejected("checker", f"{path.name} of the checks cannot be read.") from error
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise Rejected("checker", f"{path.name} of the checks is not a regular file.")
-    with open(number, "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise Rejected("checker", f"{path.name} of the checks is too large.")
-    return data
-
-
 def _remove(folder: Path) -> None:
     """Remove a job's folder, also one that the engine has closed to its owner."""
     for place, names, _ in os.walk(folder):
@@ -256,16 +198,6 @@ def _remove(folder: Path) -> None:
             if not os.path.islink(inner):
                 os.chmod(inner, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _size(folder: Path) -> int:
-    """Bytes below the folder, as far as they can be seen; a tree of the engine's own making is flat."""
-    total = 0
-    for place, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-    return total
 
 
 def _tail(number: int) -> str:

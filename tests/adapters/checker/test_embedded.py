@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from spe.adapters.checker.embedded import AnswerLimits, EmbeddedChecker
+from spe.adapters.checker.answer import AnswerLimits
+from spe.adapters.checker.embedded import EmbeddedChecker
 from spe.domain.errors import Rejected
 from spe.policy.loader import load_disclosure, policies_folder
 from spe.ports.checker import CheckJob
