@@ -1,5 +1,6 @@
 """What every adapter of the `Hub` port promises, on a real Hub."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -118,6 +119,21 @@ def test_a_refusal_stays_readable_until_the_session_is_stopped(
     assert sessions_of(hub, pair[1]) == []
     hub.stop(*pair)
     assert last(hub.progress(*pair)).message != "The terms are not accepted."
+
+
+def test_the_reason_is_told_also_to_whoever_asks_while_a_failed_start_is_tidied_up(
+    hub: Hub, chain: Stack, pair: tuple[WorkspaceId, PersonId]
+) -> None:
+    """The Hub ends a failed start by a stop of its own; meanwhile it says that nothing is starting."""
+    chain.portal.script.refusals[pair] = (409, {"title": "Refused", "detail": "The terms are not accepted."})
+    chain.portal.script.slow_to_tell.add(pair)
+    with ThreadPoolExecutor() as other:
+        hub.start(*pair)
+        wait_for(lambda: ("GET", f"/hub/sessions/{pair[0]}/{pair[1]}") in chain.portal.calls, "it is tidied up")
+        asked = other.submit(lambda: last(hub.progress(*pair)))
+        time.sleep(0.3)
+        chain.portal.script.slow_to_tell.clear()
+        assert asked.result() == Progress(percent=100, message="The terms are not accepted.", failed=True)
 
 
 def test_a_stop_ends_the_session_and_a_second_stop_is_fine(

@@ -53,6 +53,7 @@ class Script:
     steps: dict[Key, tuple[int, str]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
     slow_to_stop: set[Key] = field(default_factory=set)
+    slow_to_tell: set[Key] = field(default_factory=set)
     silent: bool = False
     broken: bool = False
     jupyter: bool = False
@@ -219,6 +220,8 @@ class StandinPortal:
         key = _key(request)
         percent, message = self.script.steps.get(key, (None, None))
         session = self.sessions.get(key)
+        while key in self.script.slow_to_tell:
+            await asyncio.sleep(0.02)
         if session is None and key not in self.script.held:
             return _problem(404, {"title": "No such session"})
         running = session is None or session.running

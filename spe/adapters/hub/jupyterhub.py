@@ -7,6 +7,7 @@ header and nowhere else.
 import json
 import time
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NoReturn
 
 import httpx2
@@ -19,7 +20,7 @@ PORT = "Hub"
 _PAUSE_SECONDS = 0.1
 # The Hub writes an empty line every 8 seconds while a start is under way.
 _SILENT_SECONDS = 30.0
-_NOT_STARTING = "This session is not starting. Start it in the portal."
+_NO_START = Progress(percent=100, message="This session is not starting. Start it in the portal.", failed=True)
 _MAY_NOT_ENTER = "This person may not enter now: no active permit names them, or it could not be confirmed in time."
 
 
@@ -65,12 +66,31 @@ class JupyterHub:
 
     def progress(self, workspace: WorkspaceId, person: PersonId) -> Iterator[Progress]:
         """See `Hub.progress`."""
+        deadline = time.monotonic() + self._stop_seconds
+        while (steps := self._follow(workspace, person)) is None:
+            # The Hub ends a failed start by a stop, and knows the reason again when that is over.
+            tidied_up = self._pending(workspace, person) != "stop"
+            time.sleep(_PAUSE_SECONDS)
+            if tidied_up or time.monotonic() >= deadline:
+                steps = self._follow(workspace, person) or iter([_NO_START])
+                break
+        yield from steps
+
+    def _follow(self, workspace: WorkspaceId, person: PersonId) -> Iterator[Progress] | None:
+        """The steps of a start; None when the Hub says that nothing is starting."""
+        steps = self._steps(workspace, person)
+        try:
+            first = next(steps)
+        except StopIteration:
+            return None
+        return chain((first,), steps)
+
+    def _steps(self, workspace: WorkspaceId, person: PersonId) -> Iterator[Progress]:
         try:
             with self._http.stream(
                 "GET", _server(workspace, person) + "/progress", timeout=httpx2.Timeout(_SILENT_SECONDS, connect=2.0)
             ) as answer:
                 if answer.status_code in {400, 404}:
-                    yield Progress(percent=100, message=_NOT_STARTING, failed=True)
                     return
                 if not answer.is_success:
                     answer.read()
