@@ -3,6 +3,7 @@
 Only `bootstrap` and `cli` see this; everything else receives values.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +67,8 @@ class Settings(BaseSettings):
     """Loopback port of the proxy's control interface; 0: the Hub's port plus 1."""
     database_url: str = ""
     """`sqlite:////path` or `postgresql://…`; empty: SQLite below `home`."""
+    dataset_roots: tuple[Path, ...] = ()
+    """Folders of this host below which datasets may be registered; empty: any folder."""
     policies: Path = SOURCE / "policies"
     """Folder of the policy documents."""
     node_modules: Path = SOURCE / "node_modules"
@@ -144,7 +147,11 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""
         values = self.model_dump(mode="json")
-        return {f"SPE_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+        return {
+            f"SPE_{name.upper()}": json.dumps(value) if isinstance(value, list | dict) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 def settings_from(**given: Any) -> Settings:

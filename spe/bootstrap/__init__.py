@@ -124,6 +124,7 @@ def web_settings(settings: Settings) -> WebSettings:
         hub_url=settings.hub_url,
         views_url=settings.views_url,
         service_token=tokens(settings).portal,
+        dataset_roots=settings.dataset_roots,
         title=settings.title,
         demo=settings.demo,
         secure=settings.portal_url.startswith("https://"),

@@ -12,11 +12,13 @@ from spe.adapters.cluster.embedded.cluster import EmbeddedCluster, GateFacts
 from spe.adapters.cluster.embedded.layout import Layout, run_folder
 from spe.adapters.cluster.embedded.outputs import EmbeddedOutputs
 from spe.adapters.cluster.embedded.sessions import EmbeddedSandboxes
+from spe.adapters.cluster.embedded.sources import FolderSources
 from spe.domain.errors import Invalid
 from spe.ports.checker import Checker
 from spe.ports.cluster import Cluster
 from spe.ports.outputs import Outputs
 from spe.ports.sandbox import Sandboxes
+from spe.ports.sources import Sources
 from spe.settings import Settings
 
 
@@ -26,6 +28,7 @@ class Places(TypedDict):
     cluster: Cluster
     sandboxes: Sandboxes
     outputs: Outputs
+    sources: Sources
 
 
 def layout(settings: Settings) -> Layout:
@@ -42,6 +45,7 @@ def places(settings: Settings) -> Places:
         cluster=EmbeddedCluster(layout=place, client=client, host=host, gate=gate_facts(settings)),
         sandboxes=EmbeddedSandboxes(layout=place, client=client, host=host, terminals=settings.terminals),
         outputs=EmbeddedOutputs(place),
+        sources=FolderSources(settings.dataset_roots),
     )
 
 

@@ -17,6 +17,7 @@ from spe.ports.objects import ObjectStore
 from spe.ports.outputs import Outputs
 from spe.ports.sandbox import Sandboxes
 from spe.ports.secrets import KeyName, SecretStore
+from spe.ports.sources import Sources
 from spe.ports.store import Store
 
 
@@ -30,6 +31,7 @@ class Ports:
     cluster: Cluster
     sandboxes: Sandboxes
     outputs: Outputs
+    sources: Sources
     hub: Hub
     checker: Checker
     notifier: Notifier

@@ -1,10 +1,9 @@
-"""Datasets: register a folder as a sealed version, verify it, withdraw it."""
+"""Datasets: register what lies at a source as a sealed version, verify it, withdraw it."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from spe.disclosure.profile import Profile
 from spe.domain import ids
@@ -16,7 +15,6 @@ from spe.domain.text import has_unseen
 from spe.services.context import House
 from spe.services.evidence import keep
 from spe.services.journal import record
-from spe.services.manifest import manifest_of
 from spe.services.paging import every
 from spe.services.transact import demand
 
@@ -32,7 +30,7 @@ class DatasetService:
 
     def register(
         self,
-        folder: Path,
+        source: str,
         *,
         title: str,
         holder: str,
@@ -45,10 +43,11 @@ class DatasetService:
         profile: bytes | None = None,
         by: Principal,
     ) -> DatasetVersion:
-        """Read, hash and register a folder. The bytes stay where they are; the manifest seals them."""
+        """Read, hash and register what lies at a source. The bytes stay there; the manifest seals them."""
         by = demand(by, Permission.DATASET_REGISTER)
         self._check(title, holder, description, number, disclosure_policy, profile)
-        manifest = manifest_of(folder)
+        place = self._house.ports.sources.named(source)
+        manifest = self._house.ports.sources.manifest(place)
         stored = None
         if profile is not None:
             stored = keep(self._house.ports.objects, profile)
@@ -60,7 +59,7 @@ class DatasetService:
             holder=holder.strip(),
             description=description,
             manifest=manifest,
-            source=str(folder.resolve()),
+            source=place,
             needs=frozenset(needs),
             access_modes=frozenset(access_modes),
             disclosure_policy=disclosure_policy,
@@ -131,7 +130,7 @@ class DatasetService:
         by = demand(by, Permission.DATASET_READ)
         with self._house.ports.store.read() as uow:
             version = uow.datasets.get(key)
-        found, unreadable = _look(version)
+        found, unreadable = self._look(version)
         same = found is not None and found.digest == version.manifest.digest
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
@@ -162,16 +161,15 @@ class DatasetService:
         self._house.ring()
         return saved
 
+    def _look(self, version: DatasetVersion) -> tuple[Manifest | None, str]:
+        """What lies there now; what cannot be read as a dataset any more is told in a sentence."""
+        try:
+            return self._house.ports.sources.manifest(version.source), ""
+        except Invalid as error:
+            return None, " ".join(error.fields.values())
+
     def _now(self) -> datetime:
         return self._house.ports.clock.now()
-
-
-def _look(version: DatasetVersion) -> tuple[Manifest | None, str]:
-    """What lies in the folder now; what cannot be read as a dataset any more is told in a sentence."""
-    try:
-        return manifest_of(Path(version.source)), ""
-    except Invalid as error:
-        return None, " ".join(error.fields.values())
 
 
 def _difference(approved: Manifest, found: Manifest) -> str:

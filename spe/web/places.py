@@ -8,7 +8,7 @@ from spe.web.settings import WebSettings
 LARGEST_PROFILE = 256 * 1024**2
 
 
-def allowed(web: WebSettings, text: str, field: str) -> Path:
+def _allowed(web: WebSettings, text: str, field: str) -> Path:
     """A place on the server, where registration is allowed. Links do not lead out of the roots."""
     path = Path(text)
     if not path.is_absolute() or not text.isprintable() or ".." in path.parts:
@@ -23,7 +23,7 @@ def allowed(web: WebSettings, text: str, field: str) -> Path:
 def profile_at(web: WebSettings, text: str) -> bytes:
     """The bytes of a profile that lies on the server. Raises `Invalid` for the field `profile_file`."""
     try:
-        with allowed(web, text, "profile_file").open("rb") as file:
+        with _allowed(web, text, "profile_file").open("rb") as file:
             data = file.read(LARGEST_PROFILE + 1)
     except OSError as error:
         raise Invalid({"profile_file": f"The profile cannot be read: {error.strerror}."}) from error

@@ -81,7 +81,7 @@ def desk(folder: Path) -> Desk:
     cohort = folder / "cohort"
     write_cohort(cohort)
     dataset = app.datasets.register(
-        cohort, title="Cohort", holder="Hospital", profile=canonical(make_profile(cohort)), by=acting("operator")
+        str(cohort), title="Cohort", holder="Hospital", profile=canonical(make_profile(cohort)), by=acting("operator")
     )
     now = datetime.now(UTC)
     terms = Terms(

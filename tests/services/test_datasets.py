@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from spe.adapters.cluster.folder import manifest_of
 from spe.domain.dataset import DatasetVersion, Guarantee
 from spe.domain.errors import NotFound
 from spe.domain.ids import DatasetId
 from spe.domain.workspace import WorkspaceState
-from spe.services.manifest import manifest_of
 from tests.support.asking import denied, invalid, told
 from tests.support.ground import Ground
 
@@ -26,7 +26,7 @@ def folder(ground: Ground) -> Path:
 
 def register(ground: Ground, folder: Path, **changes: object) -> DatasetVersion:
     given = {"title": "Registry", "holder": "Hospital", "by": ground.by("operator")} | changes
-    return ground.app.datasets.register(folder, **given)  # type: ignore[arg-type]
+    return ground.app.datasets.register(str(folder), **given)  # type: ignore[arg-type]
 
 
 def granted(ground: Ground, *versions: DatasetVersion) -> None:

@@ -208,7 +208,7 @@ def test_a_dataset_accepts_only_its_access_modes(ground: Ground) -> None:
     source.mkdir(parents=True)
     (source / "a.csv").write_text("a\n1\n")
     version = ground.app.datasets.register(
-        source, title="Pixels", holder="Hospital", access_modes=[AccessMode.STREAMED], by=ground.by("operator")
+        str(source), title="Pixels", holder="Hospital", access_modes=[AccessMode.STREAMED], by=ground.by("operator")
     )
     terms = ground.terms("researcher", datasets=frozenset({version.key}))
     assert "direct" in invalid(lambda: propose(ground, terms))["access_mode"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from spe.adapters.cluster.embedded.sources import FolderSources
 from spe.adapters.objects.local import LocalObjects
 from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
@@ -135,7 +136,7 @@ class Ground:
         source = self.folder / "data" / title.lower().replace(" ", "-")
         source.mkdir(parents=True, exist_ok=True)
         (source / "cohort.csv").write_text("id,arm,age\n" + "".join(f"{n},a,{40 + n % 9}\n" for n in range(60)))
-        return self.app.datasets.register(source, title=title, holder="Hospital", by=self.by("operator"))
+        return self.app.datasets.register(str(source), title=title, holder="Hospital", by=self.by("operator"))
 
     def terms(self, *people: str, **changes: object) -> Terms:
         """Terms of a permit for these people and the dataset."""
@@ -225,6 +226,7 @@ def bare(folder: Path) -> Ground:
         cluster=cluster,
         sandboxes=sandboxes,
         outputs=outputs,
+        sources=FolderSources(),
         hub=hub,
         checker=checker,
         notifier=notifier,

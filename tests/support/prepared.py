@@ -87,6 +87,7 @@ def restart(ground: Ground, *, close: bool = True) -> None:
         cluster=ground.cluster,
         sandboxes=ground.sandboxes,
         outputs=ground.outputs,
+        sources=ground.app.house.ports.sources,
         hub=ground.hub,
         checker=ground.checker,
         notifier=ground.notifier,

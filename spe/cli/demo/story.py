@@ -30,13 +30,18 @@ class StepFailed(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Tale:
-    """What the story has come to."""
+    """What the story has come to.
+
+    `data`: the folder where the demonstration's data are written; `source` names such a folder to the environment.
+    """
 
     portal: str
     hub: str
     home: Path
     players: dict[str, Player]
     started: float
+    data: Path | None = None
+    source: Callable[[Path], str] = str
     first_notebook: float = 0.0
     datasets: list[dict[str, Any]] = field(default_factory=list)
     permit: str = ""
@@ -95,7 +100,7 @@ def refused(act: Callable[[], Any], *codes: str) -> str:
 
 async def datasets(tale: Tale) -> str:
     """Two dataset versions are registered, sealed by a manifest and verified."""
-    folder = tale.home / "demo-data"
+    folder = tale.data or tale.home / "demo-data"
     operator = tale.desk("operator")
     known = {d["title"]: d for d in operator.get("/datasets")["items"]}
     for name, title, holder, write, policy in (
@@ -104,17 +109,15 @@ async def datasets(tale: Tale) -> str:
     ):
         if title not in known:
             await asyncio.to_thread(write, folder / name)
-            profile = folder / f"{name}-profile.json"
-            await asyncio.to_thread(_profile, folder / name, profile)
             known[title] = operator.post(
                 "/datasets",
                 {
-                    "folder": str(folder / name),
+                    "folder": tale.source(folder / name),
                     "title": title,
                     "holder": holder,
                     "number": "1.0",
                     "disclosure_policy": policy,
-                    "profile_file": str(profile),
+                    "profile": await asyncio.to_thread(_profile, folder / name),
                 },
             )
         known[title] = operator.get(f"/datasets/{known[title]['key']}")
@@ -124,10 +127,10 @@ async def datasets(tale: Tale) -> str:
     return f"{len(tale.datasets)} dataset versions, {files} files, each hashed and verified"
 
 
-def _profile(folder: Path, target: Path) -> None:
+def _profile(folder: Path) -> Any:
     from spe.disclosure.profiling import make_profile
 
-    target.write_text(json.dumps(make_profile(folder)), encoding="utf-8")
+    return json.loads(json.dumps(make_profile(folder)))
 
 
 async def secret(tale: Tale) -> str:

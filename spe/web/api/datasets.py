@@ -16,7 +16,7 @@ from spe.web.api.bodies import Id, In, Line, Out, Text, Words
 from spe.web.api.conditions import IdempotencyKey, created
 from spe.web.api.paging import Page, PageOut, cut
 from spe.web.auth import By, Services, Web
-from spe.web.places import allowed, profile_at
+from spe.web.places import profile_at
 from spe.web.settings import WebSettings
 
 router = APIRouter(tags=["datasets"])
@@ -25,7 +25,10 @@ Number = Annotated[str, Path(max_length=20)]
 
 
 class NewDataset(In):
-    """A folder of the server as a dataset version; `profile` or `profile_file` holds facts for the checks."""
+    """What lies at a place of the server (on a cluster: a volume) as a dataset version.
+
+    `profile` or `profile_file` holds facts for the checks.
+    """
 
     folder: Annotated[str, Field(min_length=1, max_length=4000)]
     title: Line
@@ -122,7 +125,7 @@ def register(request: Request, app: Services, web: Web, by: By, body: NewDataset
 
     def act() -> WholeOut:
         version = app.datasets.register(
-            allowed(web, body.folder, "folder"),
+            body.folder,
             title=body.title,
             holder=body.holder,
             number=body.number,

@@ -12,7 +12,7 @@ from spe.services.app import App
 from spe.services.datasets import DEFAULT_NEEDS
 from spe.services.operations import OperationsService
 from spe.web.auth import Services, settings
-from spe.web.places import allowed, profile_at
+from spe.web.places import profile_at
 from spe.web.settings import WebSettings
 from spe.web.ui.flash import done
 from spe.web.ui.form import Form, Sent
@@ -88,7 +88,7 @@ def withdraw(request: Request, dataset: str, number: str, app: Services, me: Kee
 def _asked(web: WebSettings, form: Sent) -> dict[str, Any]:
     """The form as arguments of the registration. Raises `Invalid`."""
     return {
-        "folder": allowed(web, form.text("folder"), "folder"),
+        "source": form.text("folder"),
         "title": form.text("title"),
         "holder": form.text("holder"),
         "number": form.text("number"),

@@ -5,13 +5,17 @@ and answers that tell no more than they should.
 import json
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
+from spe.adapters.cluster.embedded.sources import FolderSources
+from spe.adapters.secrets import ed25519
 from spe.domain import ids
 from spe.domain.errors import Corrupt, Denial, Invalid, Refused, Rejected, Stale, Unavailable
+from spe.services.app import App
 from spe.web import problems
-from tests.support.ground import CLEAN
+from tests.support.ground import CLEAN, CLIENT
 from tests.web.api.test_who_may import BODIES, ROWS
 from tests.web.front import Front
 
@@ -305,13 +309,13 @@ def test_a_path_in_a_request_is_plain_or_refused(front):
 
 
 def test_a_dataset_is_registered_below_the_roots_only(ground):
-    import dataclasses
-
     root, secret = ground.folder / "data", ground.folder / "data-secret"
     secret.mkdir()
     (secret / "a.csv").write_text("a")
     (root / "link").symlink_to(secret)
-    front = Front(ground, dataclasses.replace(Front.__dataclass_fields__["web"].default, dataset_roots=(root,)))
+    ports = replace(ground.app.house.ports, sources=FolderSources((root,)))
+    ground.app = App.over(replace(ground.app.house, ports=ports), client=CLIENT, verify=ed25519.verify)
+    front = Front(ground)
     for folder in (str(secret), f"{root}/../data-secret", f"{root}/link", "data", f"{root}\n"):
         body = {"folder": folder, "title": "T", "holder": "H"}
         answer = front.client("operator").post("/api/v1/datasets", json=body)

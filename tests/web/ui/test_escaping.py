@@ -41,7 +41,7 @@ def fill(front: Front, text: str) -> dict[str, str]:
     source.mkdir()
     (source / "<img src=x onerror=xssmark>.csv").write_text("a\n1\n")
     by = ground.by("operator")
-    version = app.datasets.register(source, title=text, holder=text, description=text, by=by)
+    version = app.datasets.register(str(source), title=text, holder=text, description=text, by=by)
     terms = ground.terms(
         "mallory", title=text, purpose=text, conditions=text, datasets=frozenset({version.key}), secrets=frozenset()
     )
