@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from spe.domain.errors import Rejected
+from spe.domain.ids import new_workspace
 from spe.hub.portal import sentence_of
 from tests.support.hub_stack import Stack, wait_for
 
@@ -253,3 +254,20 @@ def _wait_for_polls(stack: Stack, workspace: str, person: str, count: int) -> No
     poll = ("GET", f"/hub/sessions/{workspace}/{person}")
     before = stack.portal.calls.count(poll)
     wait_for(lambda: stack.portal.calls.count(poll) >= before + count, "the Hub asks the portal again")
+
+
+def test_sessions_that_ended_by_themselves_do_not_count_against_the_limit(stack: Stack) -> None:
+    workspace, person = stack.someone()
+    for place in (workspace, new_workspace(), new_workspace(), new_workspace()):
+        stack.started(place, person)
+        stack.portal.kill(place, person)
+        wait_for(lambda: not [s for s in stack.api.running() if s.person == person], "the Hub noticed the end")
+
+
+def test_a_forgotten_person_leaves_no_ended_session_behind(stack: Stack) -> None:
+    workspace, person = stack.someone()
+    stack.started(workspace, person)
+    stack.portal.kill(workspace, person)
+    wait_for(lambda: not [s for s in stack.api.running() if s.person == person], "the Hub noticed the end")
+    stack.api.forget(person)
+    stack.started(workspace, person)

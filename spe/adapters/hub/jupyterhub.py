@@ -57,12 +57,24 @@ class JupyterHub:
     def start(self, workspace: WorkspaceId, person: PersonId) -> None:
         """See `Hub.start`."""
         self.ensure_person(person)
-        answer = self._call("POST", _server(workspace, person), fine={201, 202, 400, 403})
+        answer = self._ask_start(workspace, person)
+        if answer.status_code == 400 and self._forget_ended(person):
+            answer = self._ask_start(workspace, person)
         if answer.status_code == 403 and "auth has expired" in _message(answer):
             raise Rejected(PORT, _MAY_NOT_ENTER)
         if answer.is_success or self._pending(workspace, person) in {"ready", "spawn"}:
             return
         _refuse(answer)
+
+    def _ask_start(self, workspace: WorkspaceId, person: PersonId) -> httpx2.Response:
+        return self._call("POST", _server(workspace, person), fine={201, 202, 400, 403})
+
+    def _forget_ended(self, person: PersonId) -> int:
+        """Remove the sessions that ended by themselves, since the Hub counts them against its limit; how many."""
+        ended = [s for s, live in self._all(person) if not live]
+        for session in ended:
+            self.stop(session.workspace, person)
+        return len(ended)
 
     def progress(self, workspace: WorkspaceId, person: PersonId) -> Iterator[Progress]:
         """See `Hub.progress`."""
@@ -125,18 +137,21 @@ class JupyterHub:
         found = [
             session
             for user in self._pages("/users", {"state": "active"})
-            for session in _sessions(user, person=PersonId(str(user.get("name", ""))))
+            for session, live in _sessions(user, person=PersonId(str(user.get("name", ""))))
+            if live
         ]
         return tuple(sorted(found, key=lambda session: (session.workspace, session.person)))
 
     def forget(self, person: PersonId) -> None:
         """See `Hub.forget`."""
-        answer = self._call("GET", _user(person), fine={200, 404})
-        if answer.status_code == 404:
-            return
-        for session in _sessions(_object(answer), person=person, stopped_too=True):
+        for session, _ in self._all(person):
             self.stop(session.workspace, person)
         self._call("DELETE", _user(person), fine={204, 404})
+
+    def _all(self, person: PersonId) -> list[tuple[HubSession, bool]]:
+        """Every session of the person, also those that ended, and whether it lives; none for somebody unknown."""
+        answer = self._call("GET", _user(person), fine={200, 404}, query={"include_stopped_servers": "1"})
+        return [] if answer.status_code == 404 else _sessions(_object(answer), person=person)
 
     def _pending(self, workspace: WorkspaceId, person: PersonId) -> str | None:
         """What the Hub is doing with a session (`spawn`, `stop`); `ready` when nothing, None when unknown."""
@@ -191,14 +206,18 @@ def _checked(identifier: str) -> str:
     return identifier
 
 
-def _sessions(user: Mapping[str, Any], *, person: PersonId, stopped_too: bool = False) -> list[HubSession]:
+def _sessions(user: Mapping[str, Any], *, person: PersonId) -> list[tuple[HubSession, bool]]:
+    """The named sessions of a user model, each with whether it lives."""
     servers = user.get("servers")
     if not isinstance(servers, dict):
         raise Unavailable(PORT, "it does not tell which sessions there are")
     return [
-        HubSession(workspace=WorkspaceId(name), person=person, ready=bool(server.get("ready")))
+        (
+            HubSession(workspace=WorkspaceId(name), person=person, ready=bool(server.get("ready"))),
+            bool(server.get("ready") or server.get("pending")),
+        )
         for name, server in servers.items()
-        if name and (stopped_too or server.get("ready") or server.get("pending"))
+        if name
     ]
 
 
