@@ -8,6 +8,7 @@ from spe.services.checks import CheckService
 from spe.services.context import House
 from spe.services.datasets import DatasetService
 from spe.services.egress import EgressService
+from spe.services.grounds import Grounds
 from spe.services.oauth import Client, OAuthService
 from spe.services.passes import PassService
 from spe.services.people import PeopleService
@@ -41,7 +42,7 @@ class App:
     @classmethod
     def over(cls, house: House, *, client: Client, verify: Verify) -> "App":
         """Bind the services to a house."""
-        egress = EgressService(house)
+        grounds = Grounds(house)
         sessions = SessionService(house)
         audit = AuditService(house, verify)
         return cls(
@@ -52,10 +53,10 @@ class App:
             workspaces=WorkspaceService(house),
             sessions=sessions,
             secrets=SecretService(house),
-            egress=egress,
-            checks=CheckService(house, egress),
-            reviews=ReviewService(house, egress),
-            releases=ReleaseService(house, egress, audit),
+            egress=EgressService(house, grounds),
+            checks=CheckService(house, grounds),
+            reviews=ReviewService(house, grounds),
+            releases=ReleaseService(house, grounds, audit),
             audit=audit,
             oauth=OAuthService(house, sessions, client),
             passes=PassService(house, sessions),

@@ -23,8 +23,8 @@ from spe.ports.objects import Zone
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.disclosure import policy_for
-from spe.services.egress import EgressService
 from spe.services.evidence import keep, load
+from spe.services.grounds import Grounds
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply
 
@@ -32,9 +32,9 @@ from spe.services.transact import REQUESTS, apply
 class CheckService:
     """Carries out the checks that a submission owes."""
 
-    def __init__(self, house: House, egress: EgressService) -> None:
+    def __init__(self, house: House, grounds: Grounds) -> None:
         self._house = house
-        self._egress = egress
+        self._grounds = grounds
 
     def run(self, request_id: RequestId) -> None:
         """Check the request if it waits for it. Repeatable: a killed run is simply run again."""
@@ -43,7 +43,7 @@ class CheckService:
             request = self._recheck_under_new_policy(uow, uow.egress.get(request_id), now)
             if request.state is EgressState.SUBMITTED:
                 policy = policy_for(self._house.policies(), uow, request.permit)
-                context = self._egress.context(uow, request, CHECKS.person)
+                context = self._grounds.context(uow, request, CHECKS.person)
                 request = apply(
                     uow,
                     REQUESTS,
@@ -63,10 +63,10 @@ class CheckService:
         """A request under review whose policy is another one now goes back: nobody could decide on it."""
         if request.state is not EgressState.IN_REVIEW:
             return request
-        context = self._egress.context(uow, request, CHECKS.person)
+        context = self._grounds.context(uow, request, CHECKS.person)
         if context.policy_digest == request.policy_digest:
             return request
-        return self._egress.recheck(uow, request, context, now=now)
+        return self._grounds.recheck(uow, request, context, now=now)
 
     def _examine(self, request: EgressRequest) -> tuple[Report, dict[str, bytes]]:
         with self._house.ports.store.read() as uow:
@@ -141,7 +141,7 @@ class CheckService:
                 facts={"report": stored, "verdict": str(report.verdict), "policy": report.policy.digest},
             )
             verb = "block" if report.verdict is Verdict.BLOCK else "refer"
-            context = self._egress.context(uow, noted, CHECKS.person)
+            context = self._grounds.context(uow, noted, CHECKS.person)
             apply(uow, REQUESTS, noted, verb, context, now=now, by=CHECKS)
 
     def _copy_out(self, digests: dict[str, str], zone: Zone, root: Path) -> dict[str, Path]:

@@ -12,30 +12,26 @@ from spe.domain import ids
 from spe.domain.egress import (
     SETTLED,
     Declaration,
-    EgressContext,
     EgressRequest,
     EgressState,
     Output,
-    OutputKind,
 )
-from spe.domain.errors import Corrupt, Denial, Invalid, NotFound, Refused
-from spe.domain.ids import PermitId, PersonId, RequestId, WorkspaceId
+from spe.domain.errors import Denial, Invalid, NotFound, Refused
+from spe.domain.ids import PermitId, RequestId, WorkspaceId
 from spe.domain.machine import Offer
 from spe.domain.permit import ENDED, Permit
-from spe.domain.principal import CHECKS, Permission, Principal, Role
-from spe.domain.verdict import Report, Severity
+from spe.domain.principal import Permission, Principal, Role
+from spe.domain.verdict import Report
 from spe.ports.objects import Zone
 from spe.ports.outputs import Candidate
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
-from spe.services.disclosure import policy_for, waivable
-from spe.services.evidence import load
+from spe.services.disclosure import policy_for
+from spe.services.grounds import Grounds
 from spe.services.journal import record
 from spe.services.paging import every
 from spe.services.transact import REQUESTS, apply, demand, offers
 from spe.services.wording import plain_path, sentence
-
-Stored = Mapping[str, str | None]
 
 MOST_FILES = 50
 LARGEST_FILE = 512 * 1024**2
@@ -56,8 +52,9 @@ class EgressView:
 class EgressService:
     """What researchers do with egress requests, and what everybody reads."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, grounds: Grounds) -> None:
         self._house = house
+        self._grounds = grounds
 
     def create(self, workspace: WorkspaceId, *, purpose: str = "", by: Principal) -> EgressRequest:
         """A new draft in the workspace of a permit that names the author and is in force."""
@@ -169,14 +166,14 @@ class EgressService:
     def submit(self, request_id: RequestId, *, by: Principal) -> EgressView:
         """Hand the request to the checks. The files are frozen; the round begins without votes."""
         now = self._now()
-        stored = self.reread(self.view(request_id, by=by).request)
+        stored = self._grounds.reread(self.view(request_id, by=by).request)
         with self._house.ports.store.begin() as uow:
             request = self._own(uow, request_id, by)
             if by.person == request.author and not uow.permits.get(request.permit).names(by.person):
                 raise Refused(
                     [Denial(code="not-on-permit", message="You are not an authorised user of this permit any more.")]
                 )
-            context = self.context(uow, request, by.person, stored=stored)
+            context = self._grounds.context(uow, request, by.person, stored=stored)
             policy = policy_for(self._house.policies(), uow, request.permit)
             request = apply(
                 uow,
@@ -206,7 +203,7 @@ class EgressService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             request = self._own(uow, request_id, by)
-            context = self.context(uow, request, by.person)
+            context = self._grounds.context(uow, request, by.person)
             return self._view(uow, apply(uow, REQUESTS, request, "withdraw", context, now=now, by=by), by=by)
 
     def lapse(self, *, by: Principal) -> int:
@@ -219,7 +216,7 @@ class EgressService:
             with self._house.ports.store.begin() as uow:
                 request = uow.egress.get(request_id)
                 if request.state in waiting:
-                    context = self.context(uow, request, by.person)
+                    context = self._grounds.context(uow, request, by.person)
                     why = {"reason": "The permit ended before this was released."}
                     apply(uow, REQUESTS, request, "lapse", context, now=self._now(), by=by, changes=why)
         return len(over)
@@ -241,100 +238,14 @@ class EgressService:
                 if self._may_see(uow, r, by)
             )
 
-    def context(
-        self,
-        uow: UnitOfWork,
-        request: EgressRequest,
-        actor: PersonId,
-        *,
-        reason: str = "",
-        stored: Stored | None = None,
-    ) -> EgressContext:
-        """Everything that the guards look at, loaded before they are asked.
-
-        `stored` is what `reread` found; without it an output counts as stored when it is there at all.
-        """
-        permit = uow.permits.get(request.permit)
-        now = self._now()
-        policy = policy_for(self._house.policies(), uow, request.permit)
-        report = self.report_of(request)
-        return EgressContext(
-            now=now,
-            actor=actor,
-            request=request,
-            permit_in_force=permit.in_force(now),
-            permit_ended=permit.state in ENDED,
-            on_permit=permit.terms.people,
-            votes=uow.votes.of(request.id),
-            reviewers_needed=self._house.policies().rules.reviewers,
-            policy_digest=policy.digest,
-            reported_digests={o.path: o.sha256 for o in report.outputs} if report else {},
-            stored_digests=self._present(request) if stored is None else stored,
-            blocking=blocking_findings(report),
-            waived=frozenset(w.finding for w in uow.votes.waivers(request.id) if w.round == request.round),
-            waivers_allowed=waivable(policy, report),
-            reason=reason,
-        )
-
-    def recheck(
-        self, uow: UnitOfWork, request: EgressRequest, context: EgressContext, *, now: datetime
-    ) -> EgressRequest:
-        """Send a request back to the checks because the policy is another one now; its votes lose their round."""
-        return apply(
-            uow,
-            REQUESTS,
-            request,
-            "recheck",
-            context,
-            now=now,
-            by=CHECKS,
-            changes={
-                "round": request.round + 1,
-                "policy_digest": context.policy_digest,
-                "report": "",
-                "views": "",
-                "verdict": "",
-                "approved": frozenset(),
-                "reason": "The disclosure policy changed after this request was checked; the checks and the "
-                "review start again.",
-            },
-            facts={"policy": context.policy_digest, "round": request.round + 1},
-        )
-
-    def reread(self, request: EgressRequest) -> Stored:
-        """Read every stored byte: path → digest, or None where the airlock does not hold those bytes.
-
-        It takes as long as reading takes, so it is called before a transaction, never inside.
-        """
-        return {o.path: o.sha256 if self._intact(o.sha256) else None for o in request.outputs}
-
-    def _intact(self, digest: str) -> bool:
-        try:
-            with self._house.ports.objects.open(Zone.AIRLOCK, digest) as reader:
-                for _ in reader:
-                    pass
-        except (NotFound, Corrupt):
-            return False
-        return True
-
-    def _present(self, request: EgressRequest) -> Stored:
-        objects = self._house.ports.objects
-        return {o.path: o.sha256 if objects.has(Zone.AIRLOCK, o.sha256) else None for o in request.outputs}
-
-    def report_of(self, request: EgressRequest) -> Report | None:
-        """The report of the last checks, from the evidence."""
-        if not request.report:
-            return None
-        return Report.from_json(load(self._house.ports.objects, request.report))
-
     def _view(self, uow: UnitOfWork, request: EgressRequest, *, by: Principal, with_report: bool = True) -> EgressView:
         permit = uow.permits.get(request.permit)
         shown: tuple[Offer, ...] = ()
         report = None
         if with_report:
-            context = replace(self.context(uow, request, by.person), reason="asked in the form")
+            context = replace(self._grounds.context(uow, request, by.person), reason="asked in the form")
             shown = offers(REQUESTS, request, context, by=by)
-            report = self.report_of(request)
+            report = self._grounds.report_of(request)
         return EgressView(request=request, permit=permit, report=report, offers=shown)
 
     def _may_see(self, uow: UnitOfWork, request: EgressRequest, by: Principal) -> bool:
@@ -377,40 +288,6 @@ class EgressService:
         return self._house.ports.clock.now()
 
 
-def blocking_findings(report: Report | None) -> frozenset[str]:
-    """Keys of the findings that block."""
-    if report is None:
-        return frozenset()
-    return frozenset(f.key for f in report.all_findings if f.severity is Severity.BLOCK)
-
-
 def open_requests(uow: UnitOfWork, permit: PermitId) -> tuple[EgressRequest, ...]:
     """Requests of a permit that are not settled yet."""
     return tuple(r for r in uow.egress.select(permit=permit) if r.state not in SETTLED)
-
-
-def declaration_from(path: str, fields: Mapping[str, str]) -> Declaration:
-    """A declaration from form or YAML fields. Raises `Invalid` with a sentence per field."""
-    problems: dict[str, str] = {}
-    kind = OutputKind.OTHER
-    try:
-        kind = OutputKind(fields.get("kind") or OutputKind.OTHER)
-    except ValueError:
-        problems[f"{path}: kind"] = f"Choose one of {', '.join(OutputKind)}."
-    population = None
-    if text := str(fields.get("population") or "").strip():
-        if text.isdecimal() and len(text) < 10:
-            population = int(text)
-        else:
-            problems[f"{path}: population"] = "Give the number of persons behind the output, as a whole number."
-    if problems:
-        raise Invalid(problems)
-    return Declaration(
-        path=path,
-        title=sentence(fields.get("title", "")),
-        kind=kind,
-        population=population,
-        unit=sentence(fields.get("unit", "person") or "person"),
-        data=fields.get("data", ""),
-        notes=sentence(fields.get("notes", "")),
-    )

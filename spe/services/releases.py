@@ -24,8 +24,8 @@ from spe.ports.store import UnitOfWork
 from spe.services.audit import AuditService
 from spe.services.context import House
 from spe.services.disclosure import policy_for
-from spe.services.egress import EgressService
 from spe.services.evidence import keep, load
+from spe.services.grounds import Grounds
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand
 
@@ -41,9 +41,9 @@ class ReleaseView:
 class ReleaseService:
     """Carries out approved releases and hands out what was released."""
 
-    def __init__(self, house: House, egress: EgressService, audit: AuditService) -> None:
+    def __init__(self, house: House, grounds: Grounds, audit: AuditService) -> None:
         self._house = house
-        self._egress = egress
+        self._grounds = grounds
         self._audit = audit
 
     def begin(self, request_id: RequestId) -> None:
@@ -54,12 +54,12 @@ class ReleaseService:
             request = uow.egress.get(request_id)
             if request.state is not EgressState.APPROVED:
                 return
-            context = self._egress.context(uow, request, RELEASER.person, stored=stored)
+            context = self._grounds.context(uow, request, RELEASER.person, stored=stored)
             stops = release_stops(context)
             if not stops:
                 apply(uow, REQUESTS, request, "release", context, now=now, by=RELEASER)
             elif any(d.code == "policy-changed" for d in stops):
-                self._egress.recheck(uow, request, context, now=now)
+                self._grounds.recheck(uow, request, context, now=now)
             elif request.reason != (sentence := " ".join(d.message for d in stops)):
                 uow.egress.save(replace(request, reason=sentence))
                 record(
@@ -93,7 +93,7 @@ class ReleaseService:
             request = uow.egress.get(request_id)
             if request.state is not EgressState.RELEASING:
                 return
-            context = self._egress.context(uow, request, RELEASER.person, stored=stored)
+            context = self._grounds.context(uow, request, RELEASER.person, stored=stored)
             release_id = ids.new_release()
             manifest = self._manifest(uow, request, context, release_id)
             moved = apply(
@@ -124,14 +124,14 @@ class ReleaseService:
     def _reread(self, request_id: RequestId) -> Mapping[str, str | None]:
         with self._house.ports.store.read() as uow:
             request = uow.egress.get(request_id)
-        return self._egress.reread(request)
+        return self._grounds.reread(request)
 
     def _manifest(
         self, uow: UnitOfWork, request: EgressRequest, context: EgressContext, release_id: ReleaseId
     ) -> ReleaseManifest:
         permit = uow.permits.get(request.permit)
         policy = policy_for(self._house.policies(), uow, request.permit)
-        report = self._egress.report_of(request)
+        report = self._grounds.report_of(request)
         types = {o.path: o.media_type for o in report.outputs} if report else {}
         approved = [o for o in request.outputs if o.path in request.approved & context.passing]
         return ReleaseManifest(
@@ -191,7 +191,7 @@ class ReleaseService:
         with self._house.ports.store.begin() as uow:
             request = uow.egress.get(request_id)
             if request.state is EgressState.RELEASING:
-                context = self._egress.context(uow, request, RELEASER.person)
+                context = self._grounds.context(uow, request, RELEASER.person)
                 apply(
                     uow,
                     REQUESTS,
@@ -261,7 +261,7 @@ class ReleaseService:
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
             request = uow.egress.get(request_id)
-            context = self._egress.context(uow, request, by.person, reason=reason)
+            context = self._grounds.context(uow, request, by.person, reason=reason)
             moved = apply(uow, REQUESTS, request, "recall", context, now=now, by=by, changes={"reason": reason.strip()})
             (release,) = uow.releases.select(request=request_id)
             saved = uow.releases.save(replace(release, recalled_at=now))

@@ -20,8 +20,8 @@ from spe.domain.review import Decision, Standing, Vote, Waiver, visible_to
 from spe.domain.verdict import Report
 from spe.ports.objects import Zone
 from spe.services.context import House
-from spe.services.egress import EgressService
 from spe.services.evidence import load
+from spe.services.grounds import Grounds
 from spe.services.journal import record
 from spe.services.transact import REQUESTS, apply, demand, offers
 
@@ -56,9 +56,9 @@ class ReviewView:
 class ReviewService:
     """What output checkers do."""
 
-    def __init__(self, house: House, egress: EgressService) -> None:
+    def __init__(self, house: House, grounds: Grounds) -> None:
         self._house = house
-        self._egress = egress
+        self._grounds = grounds
 
     def inbox(self, *, by: Principal) -> tuple[ReviewView, ...]:
         """Requests under review or waiting for release, oldest first."""
@@ -82,7 +82,7 @@ class ReviewService:
             if request is None or request.state is EgressState.DRAFT:
                 raise NotFound("There is no such egress request for you.")
             permit = uow.permits.get(request.permit)
-            context = self._egress.context(uow, request, by.person, reason="asked in the form")
+            context = self._grounds.context(uow, request, by.person, reason="asked in the form")
         return self._view(request, permit, context, by=by)
 
     def review(
@@ -100,8 +100,8 @@ class ReviewService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             request = as_read(uow.egress.get(request_id), seen)
-            context = self._egress.context(uow, request, by.person)
-            report = self._egress.report_of(request)
+            context = self._grounds.context(uow, request, by.person)
+            report = self._grounds.report_of(request)
             moved = apply(uow, REQUESTS, request, "review", context, now=now, by=by, facts={"round": request.round})
             check_judgements(request, report, judgements)
             for path, judgement in sorted(judgements.items()):
@@ -119,7 +119,7 @@ class ReviewService:
                     )
                 )
             permit = uow.permits.get(request.permit)
-            context = self._egress.context(uow, moved, by.person, reason="asked in the form")
+            context = self._grounds.context(uow, moved, by.person, reason="asked in the form")
         return self._view(moved, permit, context, by=by)
 
     def conclude(
@@ -131,7 +131,7 @@ class ReviewService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             request = as_read(uow.egress.get(request_id), seen)
-            context = self._egress.context(uow, request, by.person, reason=reason)
+            context = self._grounds.context(uow, request, by.person, reason=reason)
             approved = context.passing if verb == "approve" else frozenset()
             moved = apply(
                 uow,
@@ -145,7 +145,7 @@ class ReviewService:
                 facts={"outputs": len(approved)},
             )
             permit = uow.permits.get(request.permit)
-            context = self._egress.context(uow, moved, by.person, reason="asked in the form")
+            context = self._grounds.context(uow, moved, by.person, reason="asked in the form")
         self._house.ring()
         return self._view(moved, permit, context, by=by)
 
@@ -156,7 +156,7 @@ class ReviewService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             request = as_read(uow.egress.get(request_id), seen)
-            context = self._egress.context(uow, request, by.person, reason=" ".join(reasons.values()))
+            context = self._grounds.context(uow, request, by.person, reason=" ".join(reasons.values()))
             unknown = set(reasons) - context.blocking
             empty = [key for key, reason in reasons.items() if not reason.strip()]
             if unknown or empty:
@@ -214,7 +214,7 @@ class ReviewService:
         return ReviewView(
             request=request,
             permit=permit,
-            report=self._egress.report_of(request),
+            report=self._grounds.report_of(request),
             votes=visible_to(context.counted, by.person, complete=complete),
             standings=context.standings if complete else {},
             complete=complete,

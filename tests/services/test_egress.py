@@ -15,7 +15,8 @@ from spe.domain.verdict import Verdict
 from spe.ports.checker import CheckJob, CheckResult
 from spe.ports.objects import Zone
 from spe.reconciler.timers import Timers
-from spe.services.egress import MOST_FILES, declaration_from
+from spe.services.declaration import declaration_from
+from spe.services.egress import MOST_FILES
 from tests.support.asking import denied, invalid
 from tests.support.ground import CLEAN, LEAKING, Ground
 from tests.support.prepared import over, restart, spoil, with_other_policy

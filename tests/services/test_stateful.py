@@ -26,6 +26,7 @@ from spe.domain.release import Release
 from spe.domain.review import Decision, Vote
 from spe.ports.objects import Zone
 from spe.reconciler.timers import Timers
+from spe.services.grounds import Grounds
 from spe.services.reviews import Judgement
 from tests.support.ground import CLEAN, LEAKING, SETUP, Ground
 from tests.support.prepared import Template, restart, spoil, with_other_policy
@@ -308,7 +309,7 @@ class Story(RuleBasedStateMachine):
         with self.ground.app.house.ports.store.read() as uow:
             releases = uow.releases.select(request=request.id)
             votes = tuple(v for v in uow.votes.of(request.id) if v.round == request.round)
-            context = self.ground.app.egress.context(uow, request, request.author, reason="so")
+            context = Grounds(self.ground.app.house).context(uow, request, request.author, reason="so")
         assert len(releases) <= 1, "released twice"
         return Look(request=request, release=releases[0] if releases else None, votes=votes, context=context)
 

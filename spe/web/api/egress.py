@@ -12,7 +12,8 @@ from spe.domain.ids import RequestId, WorkspaceId
 from spe.domain.principal import Principal
 from spe.domain.verdict import Report
 from spe.services.app import App
-from spe.services.egress import EgressView, declaration_from
+from spe.services.declaration import declaration_from
+from spe.services.egress import EgressView
 from spe.web.api.bodies import ActionOut, Done, Id, In, Out, Text, Words, actions
 from spe.web.api.conditions import IdempotencyKey, IfMatch, check, created, mark
 from spe.web.api.paging import Page, PageOut, cut

@@ -9,7 +9,8 @@ from spe.domain.errors import Invalid, NotFound, Refused
 from spe.domain.ids import RequestId
 from spe.domain.principal import Permission, Principal
 from spe.services.app import App
-from spe.services.egress import EDITABLE, EgressView, declaration_from
+from spe.services.declaration import declaration_from
+from spe.services.egress import EDITABLE, EgressView
 from spe.services.story import StoryService
 from spe.web.auth import Services, settings
 from spe.web.ui.flash import done
