@@ -11,6 +11,7 @@ from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
 from spe.domain.errors import Invalid, NotFound
 from spe.ports.secrets import MAC_KEYS, SIGNING_KEYS, KeyName, LeaseFacts, SecretStore, SecretValue
+from tests.support import vault
 
 HOUR = timedelta(hours=1)
 PLANTED = "pl4nted-Value-ÿ\n7731"
@@ -27,7 +28,9 @@ class Clock:
 
 
 class LocalCase:
-    """The embedded store."""
+    """The embedded store, whose clock can be turned."""
+
+    short = HOUR
 
     def __init__(self, folder):
         self.folder, self.clock = folder, Clock()
@@ -38,10 +41,53 @@ class LocalCase:
         home, key = self.folder / "home" / "secrets.sealed", self.folder / "key" / "sealing.key"
         return LocalSecrets(home, key, now=self.clock)
 
+    def around(self, ttl):
+        """When a lease taken just now ends, earliest and latest."""
+        return self.clock.now + ttl, self.clock.now + ttl
 
-@pytest.fixture(params=[LocalCase])
+    def pass_the_end_of(self, lease):
+        """Let time go by until the lease has ended."""
+        self.clock.now = lease.expires
+
+    def clear(self):
+        """Nothing stays."""
+
+
+class VaultCase:
+    """An environment of its own in Vault, whose clock goes by itself; leases that shall end are short."""
+
+    short = timedelta(seconds=1)
+
+    def __init__(self, folder):
+        self._context = vault.named(folder)
+        self.environment = self._context.__enter__()
+        self.store: SecretStore = self.again()
+
+    def again(self):
+        """The same store as another process would open it."""
+        return self.environment.store()
+
+    def around(self, ttl):
+        """When a lease taken just now ends, earliest and latest."""
+        return datetime.now(UTC) + ttl - timedelta(seconds=20), datetime.now(UTC) + ttl
+
+    def pass_the_end_of(self, lease):
+        """Let time go by until Vault has ended the lease."""
+        vault.until(lambda: self.environment.store().confirm_revoked(lease.workspace))
+
+    def clear(self):
+        """Take the environment out of Vault."""
+        self._context.__exit__(None, None, None)
+
+
+@pytest.fixture(
+    params=[LocalCase, pytest.param(VaultCase, marks=pytest.mark.servers)],
+    ids=["local", "vault"],
+)
 def case(request, tmp_path):
-    return request.param(tmp_path)
+    made = request.param(tmp_path)
+    yield made
+    made.clear()
 
 
 @pytest.fixture
@@ -58,7 +104,8 @@ def test_a_stored_secret_is_leased_with_its_value_and_its_end(case, store):
     lease = a_lease(store)
     assert lease.value.reveal() == PLANTED
     assert (lease.name, lease.workspace, lease.permit, lease.holder) == ("mirror-token", "ws-1", "pm-1", "p-1")
-    assert lease.expires == case.clock.now + HOUR
+    earliest, latest = case.around(HOUR)
+    assert earliest <= lease.expires <= latest
 
 
 def test_every_lease_is_a_new_one(store):
@@ -163,8 +210,8 @@ def test_a_workspace_that_never_had_a_lease_has_none_to_revoke(store):
 
 
 def test_an_expired_lease_is_not_live_and_may_be_revoked(case, store):
-    lease = a_lease(store)
-    case.clock.now += HOUR
+    lease = a_lease(store, ttl=case.short)
+    case.pass_the_end_of(lease)
     assert store.leases("ws-1") == ()
     assert store.confirm_revoked("ws-1")
     assert store.revoke_all("ws-1") == 0

@@ -8,7 +8,6 @@ copies of the disk, not against an administrator of the running host.
 import contextlib
 import hashlib
 import hmac
-import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from spe.adapters.secrets import ed25519
+from spe.adapters.secrets.rules import demand_key, demand_secret, demand_terms, no_lease, no_secret
 from spe.adapters.secrets.sealed import SealedFile
 from spe.domain.canonical import Json, Reader, canonical, moment_text, parse, read64, read_moment, text64
-from spe.domain.errors import Corrupt, Invalid, NotFound
+from spe.domain.errors import Corrupt, Invalid
 from spe.domain.keys import Sign
 from spe.ports.secrets import (
     MAC_KEYS,
@@ -32,12 +32,8 @@ from spe.ports.secrets import (
 )
 
 SCHEMA = "spe.secrets/1"
-LONGEST_LEASE = timedelta(hours=24)
-LARGEST_VALUE = 65536
 FORGET_AFTER = timedelta(days=7)
 
-_NAME = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")
-_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _LEASE_KEYS = frozenset({"name", "workspace", "permit", "holder", "expires", "revoked"})
 
 
@@ -71,7 +67,7 @@ class _State:
     def find(self, lease_id: str) -> _Held:
         held = self.leases.get(lease_id)
         if held is None:
-            raise NotFound("There is no such lease.")
+            raise no_lease()
         return held
 
     def of(self, workspace: str, now: datetime) -> list[_Held]:
@@ -89,10 +85,7 @@ class LocalSecrets:
 
     def put(self, name: str, value: SecretValue) -> None:
         """See `SecretStore.put`."""
-        if _NAME.fullmatch(name) is None:
-            raise Invalid({"name": "A secret's name is 1-63 of a-z, 0-9 and single hyphens."})
-        if not 0 < _size(value) <= LARGEST_VALUE:
-            raise Invalid({"value": f"A secret has 1 to {LARGEST_VALUE} bytes of UTF-8 text."})
+        demand_secret(name, value)
         with self._changing() as state:
             state.secrets[name] = value
 
@@ -100,7 +93,7 @@ class LocalSecrets:
         """See `SecretStore.remove`."""
         with self._changing() as state:
             if name not in state.secrets:
-                raise _no_secret()
+                raise no_secret()
             del state.secrets[name]
             for held in state.leases.values():
                 held.revoked = held.revoked or held.facts.name == name
@@ -111,15 +104,11 @@ class LocalSecrets:
 
     def lease(self, workspace: str, permit: str, name: str, *, ttl: timedelta, holder: str) -> Lease:
         """See `SecretStore.lease`."""
-        if not timedelta(0) < ttl <= LONGEST_LEASE:
-            raise Invalid({"ttl": "A lease lasts more than 0 and at most 24 hours."})
-        for what, text in (("workspace", workspace), ("permit", permit), ("holder", holder)):
-            if _TOKEN.fullmatch(text) is None:
-                raise Invalid({what: "Expected an id."})
+        demand_terms(ttl, workspace=workspace, permit=permit, holder=holder)
         with self._changing() as state:
             value = state.secrets.get(name)
             if value is None:
-                raise _no_secret()
+                raise no_secret()
             facts = LeaseFacts(
                 id="ls-" + secrets.token_hex(16),
                 name=name,
@@ -156,18 +145,18 @@ class LocalSecrets:
 
     def sign(self, key: KeyName, data: bytes) -> Signature:
         """See `SecretStore.sign`."""
-        _demand(key, SIGNING_KEYS, "signs")
+        demand_key(key, SIGNING_KEYS, "signs")
         state = self._state()
         return Signature(key=key, public=state.publics[key], value=state.signers[key](data))
 
     def public_key(self, key: KeyName) -> bytes:
         """See `SecretStore.public_key`."""
-        _demand(key, SIGNING_KEYS, "signs")
+        demand_key(key, SIGNING_KEYS, "signs")
         return self._state().publics[key]
 
     def mac(self, key: KeyName, data: bytes) -> bytes:
         """See `SecretStore.mac`."""
-        _demand(key, MAC_KEYS, "makes a keyed hash")
+        demand_key(key, MAC_KEYS, "makes a keyed hash")
         return hmac.digest(read64(self._state().keys[key].reveal(), 32), data, hashlib.sha256)
 
     def _state(self) -> _State:
@@ -251,19 +240,3 @@ def _lease(lease_id: str, document: Json) -> _Held:
         expires=read_moment(lease.text("expires")),
     )
     return _Held(facts=facts, revoked=lease.value("revoked") is not False)
-
-
-def _size(value: SecretValue) -> int:
-    try:
-        return len(value.reveal().encode())
-    except UnicodeEncodeError:
-        return 0
-
-
-def _demand(key: KeyName, keys: frozenset[KeyName], does: str) -> None:
-    if key not in keys:
-        raise Invalid({"key": f"The key {key} is not one that {does}."})
-
-
-def _no_secret() -> NotFound:
-    return NotFound("No secret of that name is stored; an operator stores it with `spe secret put`.")

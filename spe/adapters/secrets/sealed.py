@@ -23,11 +23,11 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from spe.adapters.secrets.rules import PORT
 from spe.domain.canonical import Reader, canonical, parse, read64, text64
 from spe.domain.errors import Corrupt, Invalid, Unavailable
 from spe.ports.secrets import SecretValue
 
-PORT = "secret store"
 SCHEMA = "spe.sealed/1"
 
 _KEY_WORD = "spe.sealing-key/1"
