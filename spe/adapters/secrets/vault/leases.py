@@ -12,6 +12,7 @@ an ended lease needs no record to be told from one that never was.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -109,20 +110,17 @@ class Leases:
         """End every token of the workspace, recorded or not, and their accounts; how many tokens lived."""
         if not is_name(workspace):
             return 0
-        Link.demand(self._link.delete(self._role(workspace)))  # from here on no new token without the role
-        failed: list[SpeError] = []
-        for record in self._records(workspace):
-            try:
-                self._end_account(record)
-            except SpeError as error:
-                failed.append(error)  # a database that does not answer must not keep the tokens alive
+        first = _attempt(
+            lambda: Link.demand(self._link.delete(self._role(workspace))),  # from here on no new token by it
+            lambda: self._end_accounts(workspace),
+        )
         live = self._tokens(workspace)
         if live:
             self._revoke_prefix(self._layout.tokens(workspace))
         if self._tokens(workspace):
             raise Unavailable(PORT, "Vault still lists tokens of the workspace after their revocation")
-        if failed:
-            raise failed[0]
+        if first is not None:
+            raise first
         for record in self._records(workspace):
             self._end_account(record)
             self._forget(record)
@@ -156,20 +154,20 @@ class Leases:
         return tuple(sorted(facts, key=lambda lease: (lease.expires, lease.id)))
 
     def _end(self, workspace: str, accessor: str) -> None:
-        record = self._record(workspace, accessor)
-        failed: SpeError | None = None
-        try:
-            if record is not None:
-                self._end_account(record)
-        except SpeError as error:
-            failed = error
+        first = _attempt(lambda: self._end_accounts(workspace, accessor))
         Link.demand(self._link.write("auth/token/revoke-accessor", {"accessor": accessor}), 400, 403)
         if self._lookup(accessor) is not None:
             raise Unavailable(PORT, "Vault still knows the token of the lease after its revocation")
-        if failed is not None:
-            raise failed
-        if record is not None:
-            self._forget(record)
+        if first is not None:
+            raise first
+        Link.demand(self._link.delete(self._place(workspace, accessor)))
+
+    def _end_accounts(self, workspace: str, *accessors: str) -> None:
+        """End the database accounts of these leases, without names of all; one that fails keeps no other alive."""
+        found = self._records(workspace) if not accessors else (self._record(workspace, each) for each in accessors)
+        first = _attempt(*(functools.partial(self._end_account, record) for record in found if record is not None))
+        if first is not None:
+            raise first
 
     def _end_account(self, record: _Record) -> None:
         if record.account:
@@ -261,3 +259,14 @@ class Leases:
     def _id(self, workspace: str, accessor: str) -> str:
         said = json.dumps([self._layout.instance, workspace, accessor]).encode()
         return f"ls-{accessor}-{workspace}-{hashlib.sha256(said).hexdigest()[:8]}"
+
+
+def _attempt(*works: Callable[[], object]) -> SpeError | None:
+    """Do all of them; the first failure, for later: what cannot be ended must not keep alive what can."""
+    first: SpeError | None = None
+    for work in works:
+        try:
+            work()
+        except SpeError as error:
+            first = first or error
+    return first

@@ -40,12 +40,16 @@ _SILENCE: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.Timeout, "Vault does not answer in time"),
     (requests.exceptions.RequestException, "no connection to Vault"),
 )
+_UNREADABLE = "Vault's answer cannot be read"
 _ELSEWHERE = "the server at this address is not the active one and points elsewhere, which is not followed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What Vault said: 200 with data, or a refusal (400, 403, 404) with its words."""
+    """What Vault said: 200 with data, a refusal (400, 403) with its words, or 404 for nothing there.
+
+    A 404 with words is no evidence of absence: Vault says so of a mount that is missing. It counts as 400.
+    """
 
     status: int
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -99,9 +103,10 @@ class Link:
 
     def list(self, path: str) -> tuple[str, ...]:
         """The names below a path; none when there is nothing."""
-        answer = self._ask("list", path)
-        self.demand(answer, 404)
-        keys = answer.data.get("keys", ())
+        answer = self.demand(self._ask("list", path), 404)
+        keys = answer.data.get("keys") if answer.well else ()
+        if not isinstance(keys, list | tuple):
+            raise Unavailable(PORT, _UNREADABLE)
         return tuple(str(key) for key in keys)
 
     def write(self, path: str, body: Mapping[str, Any] | SecretValue) -> Answer:
@@ -134,8 +139,9 @@ class Link:
         session = self._logged_in(None)
         answer = self._heard(self._send(method, path, body, session.token))
         if answer.status == 403 and not answer.says("invalid accessor") and self._clock() - session.since > FRESH:
-            session = self._logged_in(session)  # it may have ended before its time: one new login, one more try
-            answer = self._heard(self._send(method, path, body, session.token))
+            again = self._logged_in(session)  # it may have ended before its time: one new login, one more try
+            if again.token.reveal() != session.token.reveal():
+                answer = self._heard(self._send(method, path, body, again.token))
         return answer
 
     def _logged_in(self, ended: _Session | None) -> _Session:
@@ -198,22 +204,36 @@ class Link:
         try:
             found = client.request(method, f"/v1/{path}", **({"data": body.reveal().encode()} if body else {}))
         except tuple(_HEARD) as error:
-            return Answer(status=_HEARD[type(error)], errors=tuple(map(str, error.errors or ())))
+            return _refused(_HEARD[type(error)], error.json)
         except (hvac.exceptions.VaultError, requests.exceptions.RequestException) as error:
             return next(sentence for kind, sentence in _SILENCE if isinstance(error, kind))
-        except ValueError:
-            return "Vault's answer cannot be read"
+        except (ValueError, AttributeError):  # the client library expects an object in every answer
+            return _UNREADABLE
         return _understood(found, whole)
 
 
+def _refused(status: int, said: Any) -> Answer | str:
+    """A refusal in Vault's own form; anything else was said by something in between, and proves nothing."""
+    if not isinstance(said, dict) or not ("errors" in said or "data" in said):
+        return f"something at Vault's address answers {status}, and it is not Vault"
+    words = said.get("errors") or []
+    errors = tuple(map(str, words if isinstance(words, list) else [words]))
+    return Answer(status=400 if status == 404 and errors else status, errors=errors)
+
+
 def _understood(found: Any, whole: bool) -> Answer | str:
-    if isinstance(found, dict):
-        data, auth = found if whole else found.get("data"), found.get("auth")
-        lease, seconds = str(found.get("lease_id") or ""), int(found.get("lease_duration") or 0)
-        return Answer(status=200, data=data or {}, auth=auth or {}, lease=lease, seconds=seconds)
-    if found.status_code == 204:
-        return Answer(status=200)
-    return _ELSEWHERE if 300 <= found.status_code < 400 else "Vault's answer cannot be read"
+    if isinstance(found, requests.Response):
+        if found.status_code == 204:
+            return Answer(status=200)
+        return _ELSEWHERE if 300 <= found.status_code < 400 else _UNREADABLE
+    if not isinstance(found, dict):
+        return _UNREADABLE
+    parts = {"data": {}, "auth": {}, "lease_id": "", "lease_duration": 0}
+    kept = {part: empty if found.get(part) is None else found[part] for part, empty in parts.items()}
+    data, auth, lease, seconds = found if whole else kept["data"], kept["auth"], kept["lease_id"], kept["lease_duration"]
+    if not (isinstance(data, dict) and isinstance(auth, dict) and isinstance(lease, str) and isinstance(seconds, int)):
+        return _UNREADABLE
+    return Answer(status=200, data=data, auth=auth, lease=lease, seconds=seconds)
 
 
 def _credentials(login: KubernetesLogin | AppRoleLogin) -> tuple[str, SecretValue]:
