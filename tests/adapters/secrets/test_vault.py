@@ -445,7 +445,7 @@ class Database:
             data={
                 "db_name": "main",
                 "creation_statements": [
-                    'create role "{{name}}" with login password \'{{password}}\' valid until \'{{expiration}}\''
+                    "create role \"{{name}}\" with login password '{{password}}' valid until '{{expiration}}'"
                 ],
                 "default_ttl": "2h",
                 "max_ttl": "24h",
@@ -564,8 +564,8 @@ def test_the_name_of_a_database_account_is_no_place_for_a_text(registry):
 
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
 def test_a_database_lease_killed_at_any_request_leaves_no_account(registry, answered):
-    home, database = registry
-    store = home.store()
+    home, _ = registry
+    store, path = home.store(), f"sys/leases/lookup/{home.layout.accounts('registry')}"
     for request in range(1, 20):
         doomed = home.store()
         doomed.names()
@@ -575,7 +575,6 @@ def test_a_database_lease_killed_at_any_request_leaves_no_account(registry, answ
         except Killed:
             store.revoke_all("ws-1")
             assert store.confirm_revoked("ws-1")
-            path = f"sys/leases/lookup/{home.layout.accounts('registry')}"
             vault.until(lambda: home.admin.list(path) is None)
         else:
             break

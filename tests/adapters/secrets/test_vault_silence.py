@@ -48,7 +48,7 @@ def test_every_call_refuses_when_vault_answers_with(server, call, status):
     server.status = status
     server.body = b'{"errors": ["whatever"]}'
     store = told(server)
-    with pytest.raises(Unavailable, match="The secret store does not answer: .*[Vv]ault|active one"):
+    with pytest.raises(Unavailable, match=r"The secret store does not answer: .*[Vv]ault|active one"):
         CALLS[call](store)
     store.close()
 
@@ -71,7 +71,7 @@ def test_an_answer_in_another_form_grants_nothing(server, call, body):
 def test_what_something_else_than_vault_does_not_know_is_no_evidence(server, call, status, body):
     server.status, server.body = status, body
     store = told(server)
-    with pytest.raises(Unavailable, match="it is not Vault|cannot be read"):
+    with pytest.raises(Unavailable, match=r"it is not Vault|cannot be read"):
         CALLS[call](store)
     store.close()
 

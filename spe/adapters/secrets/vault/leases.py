@@ -23,7 +23,7 @@ from typing import Any
 
 from spe.adapters.secrets.rules import PORT, is_name, no_lease
 from spe.adapters.secrets.vault.layout import Layout
-from spe.adapters.secrets.vault.link import Link
+from spe.adapters.secrets.vault.link import Answer, Link
 from spe.domain.canonical import moment_text, read_moment
 from spe.domain.errors import Corrupt, Invalid, SpeError, Unavailable
 from spe.ports.secrets import LeaseFacts, SecretValue
@@ -63,29 +63,34 @@ class Leases:
         """A new token, recorded. Whole seconds, rounded down, at least one."""
         before, seconds = self._now(), max(1, int(ttl.total_seconds()))
         whose = {"workspace": workspace, "permit": permit, "holder": holder, "name": name}
-        body = {
-            "entity_alias": self._layout.stem(name),
-            "ttl": f"{seconds}s",
-            "explicit_max_ttl": f"{seconds}s",
-            "meta": whose | {"expires": moment_text(before + timedelta(seconds=seconds))},
-        }
+        token, accessor, lasts = _granted(
+            self._make(
+                workspace,
+                {
+                    "entity_alias": self._layout.stem(name),
+                    "ttl": f"{seconds}s",
+                    "explicit_max_ttl": f"{seconds}s",
+                    "meta": whose | {"expires": moment_text(before + timedelta(seconds=seconds))},
+                },
+            )
+        )
+        expires = before + timedelta(seconds=min(seconds, lasts))
+        facts = LeaseFacts(id=self._id(workspace, accessor), expires=expires, **whose)
+        made = Token(accessor=accessor, token=token, facts=facts)
+        try:
+            self._keep(_Record(facts=facts, accessor=accessor, account=""))
+        except SpeError:
+            self.discard(made)  # nobody gets what is not written down
+            raise
+        return made
+
+    def _make(self, workspace: str, body: Mapping[str, Any]) -> Answer:
+        """Ask for a token; a workspace's first makes its role. If the role goes meanwhile, so does the lease."""
         made = self._link.write(self._layout.tokens(workspace), body)
         if made.status == 400 and made.says("unknown role"):
             Link.demand(self._link.write(self._role(workspace), self._layout.token_role()))
             made = self._link.write(self._layout.tokens(workspace), body)
-        auth = Link.demand(made).auth
-        token, accessor = SecretValue(str(auth.get("client_token", ""))), str(auth.get("accessor", ""))
-        if not token.reveal() or _ACCESSOR.fullmatch(accessor) is None:
-            raise Corrupt("Vault made a token in a form that is not expected.")
-        lasts = min(seconds, int(auth.get("lease_duration", 0)))
-        facts = LeaseFacts(id=self._id(workspace, accessor), expires=before + timedelta(seconds=lasts), **whose)
-        made_token = Token(accessor=accessor, token=token, facts=facts)
-        try:
-            self._keep(_Record(facts=facts, accessor=accessor, account=""))
-        except SpeError:
-            self.discard(made_token)  # nobody gets what is not written down
-            raise
-        return made_token
+        return Link.demand(made)
 
     def attach(self, made: Token, account: str, seconds: int) -> Token:
         """Record the database account that was made for the token, and its end if that comes first."""
@@ -259,6 +264,14 @@ class Leases:
     def _id(self, workspace: str, accessor: str) -> str:
         said = json.dumps([self._layout.instance, workspace, accessor]).encode()
         return f"ls-{accessor}-{workspace}-{hashlib.sha256(said).hexdigest()[:8]}"
+
+
+def _granted(answer: Answer) -> tuple[SecretValue, str, int]:
+    """Token, accessor and seconds of a fresh token; nothing of it stays where an error could show it."""
+    token, accessor = SecretValue(str(answer.auth.get("client_token") or "")), str(answer.auth.get("accessor"))
+    if not token.reveal() or _ACCESSOR.fullmatch(accessor) is None:
+        raise Corrupt("Vault made a token in a form that is not expected.")
+    return token, accessor, int(answer.auth.get("lease_duration") or 0)
 
 
 def _attempt(*works: Callable[[], object]) -> SpeError | None:

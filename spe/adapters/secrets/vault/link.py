@@ -230,7 +230,12 @@ def _understood(found: Any, whole: bool) -> Answer | str:
         return _UNREADABLE
     parts = {"data": {}, "auth": {}, "lease_id": "", "lease_duration": 0}
     kept = {part: empty if found.get(part) is None else found[part] for part, empty in parts.items()}
-    data, auth, lease, seconds = found if whole else kept["data"], kept["auth"], kept["lease_id"], kept["lease_duration"]
+    data, auth, lease, seconds = (
+        found if whole else kept["data"],
+        kept["auth"],
+        kept["lease_id"],
+        kept["lease_duration"],
+    )
     if not (isinstance(data, dict) and isinstance(auth, dict) and isinstance(lease, str) and isinstance(seconds, int)):
         return _UNREADABLE
     return Answer(status=200, data=data, auth=auth, lease=lease, seconds=seconds)
