@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("spe.cli.check", "check", "Check a folder of outputs as the environment will."),
     "policy": ("spe.cli.policy", "app", "Disclosure policies: lint, explain, compare, replay."),
     "secret": ("spe.cli.secret", "app", "Secrets: store, list, get inside a notebook."),
+    "vault": ("spe.cli.vault", "app", "Vault: set up what the environment needs there, check it."),
     "audit": ("spe.cli.audit", "app", "The audit log: list, verify, export."),
     "receipt": ("spe.cli.receipt", "app", "Receipts of releases: verify offline."),
 }

@@ -150,8 +150,11 @@ class Killed(BaseException):
     """The process ends here: nothing of ours runs any more."""
 
 
-def killed_at(store, request, *, answered):
-    """Let the process die at its n-th request to Vault, before it is sent or after it was answered."""
+def killed_at(home, request, *, answered):
+    """A process that dies at its n-th request to Vault, before it is sent or after it was answered."""
+    store = home.store()
+    store.names()
+    home.admin.delete(f"auth/token/roles/{home.layout.stem('ws-1')}")  # so that all requests are needed
     count, send = 0, store._link._send
 
     def counting(*args, **kwargs):
@@ -165,14 +168,13 @@ def killed_at(store, request, *, answered):
         return outcome
 
     store._link._send = counting
+    return store
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
 def test_a_lease_killed_at_any_request_is_found_and_ended(home, store, answered):
     for request in range(1, 20):
-        doomed = home.store()
-        doomed.names()
-        killed_at(doomed, request, answered=answered)
+        doomed = killed_at(home, request, answered=answered)
         try:
             lease = a_lease(doomed)
         except Killed:
@@ -193,9 +195,7 @@ def test_a_revocation_killed_at_any_request_is_completed_by_the_next(home, store
     for request in range(1, 40):
         for _ in range(2):
             a_lease(store)
-        doomed = home.store()
-        doomed.names()
-        killed_at(doomed, request, answered=answered)
+        doomed = killed_at(home, request, answered=answered)
         try:
             assert doomed.revoke_all("ws-1") == 2
         except Killed:
@@ -567,9 +567,7 @@ def test_a_database_lease_killed_at_any_request_leaves_no_account(registry, answ
     home, _ = registry
     store, path = home.store(), f"sys/leases/lookup/{home.layout.accounts('registry')}"
     for request in range(1, 20):
-        doomed = home.store()
-        doomed.names()
-        killed_at(doomed, request, answered=answered)
+        doomed = killed_at(home, request, answered=answered)
         try:
             a_lease(doomed, name="registry")
         except Killed:
@@ -652,3 +650,29 @@ def test_a_lease_that_could_not_be_recorded_or_read_is_ended_at_once(home, store
         with pytest.raises(Unavailable):
             a_lease(cut_off(home, part))
         assert tokens(home) == []
+
+
+def test_a_lease_taken_while_all_are_revoked_is_ended_or_listed(home, store):
+    for request in range(1, 30):
+        a_lease(store)
+        late, count, send = home.store(), 0, store._link._send
+
+        def leasing(*args, at=request, send=send, late=late, **kwargs):
+            nonlocal count
+            count += 1
+            if count == at:
+                a_lease(late)
+            return send(*args, **kwargs)
+
+        store._link._send = leasing
+        try:
+            store.revoke_all("ws-1")
+        except Unavailable:
+            assert tokens(home)  # it came between the end of all and the look whether all had ended
+        store._link._send = send
+        assert len(store.leases("ws-1")) == len(tokens(home))
+        assert store.confirm_revoked("ws-1") is (not tokens(home))
+        store.revoke_all("ws-1")
+        if count < request:
+            break
+    assert request > 7

@@ -135,6 +135,17 @@ def test_a_server_with_another_certificate_hears_no_token(server, tmp_path):
     assert server.heard == []
 
 
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_a_ca_file_that_cannot_be_read_vouches_for_nobody(server, tmp_path, text):
+    if text is not None:
+        (tmp_path / "other.pem").write_text(text)
+    store = told(server, ca_file=tmp_path / "other.pem")
+    with pytest.raises(Unavailable, match="CA file"):
+        store.names()
+    store.close()
+    assert server.heard == []
+
+
 def test_nothing_is_taken_from_the_process_environment(server, tmp_path, monkeypatch):
     proxy = Answering(tmp_path, "proxy")
     (tmp_path / ".vault-token").write_text("hvs.from-home")

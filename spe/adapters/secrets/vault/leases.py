@@ -115,19 +115,22 @@ class Leases:
         """End every token of the workspace, recorded or not, and their accounts; how many tokens lived."""
         if not is_name(workspace):
             return 0
-        first = _attempt(
+        known: list[_Record] = []
+        first = _attempt(lambda: known.extend(self._records(workspace)))
+        if first is None and not known and not self._tokens(workspace):
+            return 0  # an idle look writes nothing
+        second = _attempt(
             lambda: Link.demand(self._link.delete(self._role(workspace))),  # from here on no new token by it
-            lambda: self._end_accounts(workspace),
+            *(functools.partial(self._end_account, record) for record in known),
         )
         live = self._tokens(workspace)
-        if live:
-            self._revoke_prefix(self._layout.tokens(workspace))
+        self._revoke_prefix(self._layout.tokens(workspace))
         if self._tokens(workspace):
             raise Unavailable(PORT, "Vault still lists tokens of the workspace after their revocation")
-        if first is not None:
-            raise first
-        for record in self._records(workspace):
-            self._end_account(record)
+        failed = first or second
+        if failed is not None:
+            raise failed
+        for record in known:  # not those written since: a lease taken meanwhile keeps its record
             self._forget(record)
         return len(live)
 
@@ -159,7 +162,7 @@ class Leases:
         return tuple(sorted(facts, key=lambda lease: (lease.expires, lease.id)))
 
     def _end(self, workspace: str, accessor: str) -> None:
-        first = _attempt(lambda: self._end_accounts(workspace, accessor))
+        first = _attempt(lambda: self._end_account(self._record(workspace, accessor)))
         Link.demand(self._link.write("auth/token/revoke-accessor", {"accessor": accessor}), 400, 403)
         if self._lookup(accessor) is not None:
             raise Unavailable(PORT, "Vault still knows the token of the lease after its revocation")
@@ -167,15 +170,8 @@ class Leases:
             raise first
         Link.demand(self._link.delete(self._place(workspace, accessor)))
 
-    def _end_accounts(self, workspace: str, *accessors: str) -> None:
-        """End the database accounts of these leases, without names of all; one that fails keeps no other alive."""
-        found = self._records(workspace) if not accessors else (self._record(workspace, each) for each in accessors)
-        first = _attempt(*(functools.partial(self._end_account, record) for record in found if record is not None))
-        if first is not None:
-            raise first
-
-    def _end_account(self, record: _Record) -> None:
-        if record.account:
+    def _end_account(self, record: _Record | None) -> None:
+        if record is not None and record.account:
             self._revoke_prefix(f"{self._layout.accounts(record.facts.name)}/{record.account}")
             if self._account_lives(record):
                 raise Unavailable(PORT, "Vault still knows the database account of the lease after its revocation")

@@ -207,6 +207,8 @@ class Link:
             return _refused(_HEARD[type(error)], error.json)
         except (hvac.exceptions.VaultError, requests.exceptions.RequestException) as error:
             return next(sentence for kind, sentence in _SILENCE if isinstance(error, kind))
+        except OSError:
+            return "the CA file cannot be read"
         except (ValueError, AttributeError):  # the client library expects an object in every answer
             return _UNREADABLE
         return _understood(found, whole)

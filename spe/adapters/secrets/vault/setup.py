@@ -6,6 +6,7 @@ What cannot be changed once made (the type of a mount or key) is told, never rep
 databases hold an administrator's password and the site's own SQL: they are looked for, not made.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from spe.adapters.secrets.rules import PORT
 from spe.adapters.secrets.vault.layout import Layout, lease_policy, portal_policy
 from spe.adapters.secrets.vault.link import Answer, Link
 from spe.domain.errors import Rejected
-from spe.ports.secrets import MAC_KEYS, SIGNING_KEYS
+from spe.ports.secrets import MAC_KEYS, SIGNING_KEYS, SecretValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,8 @@ class KubernetesAccess:
     """Who logs in from a cluster: service accounts of one namespace, with tokens for one audience.
 
     With `host` and `ca_file` the login method's own settings are part of the setup as well; without, the
-    site has set it up.
+    site has set it up. `reviewer_file` holds the token with which Vault asks the API server about others; a
+    token for Vault's own audience cannot ask, so a Vault outside the cluster needs one.
     """
 
     namespace: str
@@ -32,6 +34,7 @@ class KubernetesAccess:
     mount: str = "kubernetes"
     host: str = ""
     ca_file: Path | None = None
+    reviewer_file: Path | None = None
     networks: tuple[str, ...] = ()
 
 
@@ -47,6 +50,15 @@ class Part:
     target: str = ""
     fixed: frozenset[str] = frozenset()
     remedy: str = ""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The body for people: what is secret in it is not shown."""
+        return {name: "(hidden)" if isinstance(each, SecretValue) else each for name, each in self.body.items()}
+
+    def written(self) -> SecretValue:
+        """The body as JSON."""
+        return SecretValue(json.dumps({name: _revealed(each) for name, each in self.body.items()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +129,7 @@ class Setup:
             seen.append(finding)
             if finding.well or finding.stuck:
                 continue
-            answer = self._link.write(part.target or part.path, part.body)
+            answer = self._link.write(part.target or part.path, part.written())
             if not answer.well:
                 raise Rejected(PORT, f"{part.kind} {part.name}: {' '.join(answer.errors) or answer.status}")
             after = self._finding(part)
@@ -169,9 +181,18 @@ def _keys(layout: Layout) -> Iterator[Part]:
             kind="key",
             name=key.value,
             path=f"{layout.keys}/keys/{key}",
-            fields={"type": shape["type"], **closed, "deletion_allowed": False, "derived": False},
+            fields={"type": shape["type"], **closed, "derived": False},
             body={**shape, **closed},
             fixed=frozenset({"type", "derived", "exportable", "allow_plaintext_backup"}),
+        )
+        lasting = {"deletion_allowed": False, "auto_rotate_period": 0, "min_encryption_version": 0}
+        yield Part(
+            kind="key settings",
+            name=key.value,
+            path=f"{layout.keys}/keys/{key}",
+            fields=lasting,
+            body=lasting,
+            target=f"{layout.keys}/keys/{key}/config",
         )
 
 
@@ -191,13 +212,18 @@ def _access(access: KubernetesAccess, layout: Layout) -> Iterator[Part]:
         fixed=frozenset({"type"}),
     )
     if access.host and access.ca_file is not None:
-        fields = {"kubernetes_host": access.host, "kubernetes_ca_cert": access.ca_file.read_text().strip()}
+        fields: dict[str, Any] = {
+            "kubernetes_host": access.host,
+            "kubernetes_ca_cert": access.ca_file.read_text().strip(),
+            "disable_local_ca_jwt": True,
+        }
+        reviewer = access.reviewer_file
         yield Part(
             kind="login settings",
             name=access.mount,
             path=f"auth/{access.mount}/config",
-            fields=fields,
-            body={**fields, "disable_local_ca_jwt": True},
+            fields={**fields, **({"token_reviewer_jwt_set": True} if reviewer else {})},
+            body={**fields, **({"token_reviewer_jwt": SecretValue(reviewer.read_text().strip())} if reviewer else {})},
         )
     role = {
         "bound_service_account_names": sorted(access.accounts),
@@ -236,6 +262,10 @@ def _flat(answer: Answer) -> dict[str, Any]:
     options = answer.data.get("options")
     named = {f"options.{name}": value for name, value in options.items()} if isinstance(options, Mapping) else {}
     return {**answer.data, **named}
+
+
+def _revealed(value: Any) -> Any:
+    return value.reveal() if isinstance(value, SecretValue) else value
 
 
 def _same(found: Any, wanted: Any) -> bool:
