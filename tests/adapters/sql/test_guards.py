@@ -20,7 +20,7 @@ from spe.domain.dataset import AccessMode
 from spe.domain.egress import EgressState
 from spe.domain.errors import Corrupt, Invalid, Refused
 from spe.domain.permit import Limits, PermitState, Terms, widenings
-from tests.support.databases import APPLICATION, KINDS, Database, Refusals, fresh
+from tests.support.databases import APPLICATION, KINDS, POSTGRES, Database, Refusals, fresh, server_of
 from tests.support.record import NOW, World, a_dataset, a_release, a_vote, confirm, make_world, propose, step
 
 E = EgressState
@@ -216,7 +216,7 @@ def test_terms_that_are_not_what_their_digest_says_are_corrupt(database: Databas
         "CREATE RULE a AS ON DELETE TO votes DO INSTEAD NOTHING",
         "CREATE OR REPLACE VIEW permit_people AS SELECT ''::text AS permit, ''::text AS person",
         "SET session_replication_role = replica",
-        "SET ROLE spe_owner",
+        "SET ROLE {owner}",
         "SET ROLE postgres",
         "ALTER TABLE rules DROP CONSTRAINT ck_rules_floor",
         "UPDATE rules SET value = 9",
@@ -225,21 +225,29 @@ def test_terms_that_are_not_what_their_digest_says_are_corrupt(database: Databas
         "COPY votes TO PROGRAM 'true'",
     ],
 )
-def test_the_application_role_can_change_no_rule(statement: str, tmp_path: Path) -> None:
-    database = fresh("postgresql", tmp_path)
-    with database.raw(owner=False) as raw, pytest.raises(psycopg.Error, match=r"permission|must be owner|must be able"):
-        raw.run(statement)
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_the_application_role_can_change_no_rule(kind: str, statement: str, tmp_path: Path) -> None:
+    database = fresh(kind, tmp_path)
+    owner = server_of(kind).owner
+    with (
+        database.raw(owner=False) as raw,
+        pytest.raises(psycopg.Error, match=r"permission|must be (owner|able|superuser)"),
+    ):
+        raw.run(statement.replace("{owner}", owner))
 
 
-def test_the_application_role_cannot_give_itself_rights(tmp_path: Path) -> None:
-    with fresh("postgresql", tmp_path).raw(owner=False) as raw:
-        raw.run(f"GRANT ALL ON audit_entries TO {APPLICATION}")
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_the_application_role_cannot_give_itself_rights(kind: str, tmp_path: Path) -> None:
+    database = fresh(kind, tmp_path)
+    with database.raw(owner=False) as raw:
+        raw.run(f"GRANT ALL ON audit_entries TO {database.application}")
         with pytest.raises(psycopg.Error, match="permission denied"):
             raw.run("DELETE FROM audit_entries")
 
 
-def test_a_temporary_table_cannot_shadow_what_a_rule_reads(tmp_path: Path) -> None:
-    database = fresh("postgresql", tmp_path)
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_a_temporary_table_cannot_shadow_what_a_rule_reads(kind: str, tmp_path: Path) -> None:
+    database = fresh(kind, tmp_path)
     world = make_world(database.store(), at=E.IN_REVIEW)
     with database.raw() as raw:
         raw.run("CREATE TEMPORARY TABLE egress AS SELECT * FROM egress")
@@ -257,9 +265,10 @@ def test_a_temporary_table_cannot_shadow_what_a_rule_reads(tmp_path: Path) -> No
             )
 
 
-def test_an_old_snapshot_cannot_get_around_a_rule(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_an_old_snapshot_cannot_get_around_a_rule(kind: str, tmp_path: Path) -> None:
     """Two sessions: one keeps the state before the submission and changes a digest after it."""
-    database = fresh("postgresql", tmp_path)
+    database = fresh(kind, tmp_path)
     store = database.store()
     world = make_world(store)
     with database.raw() as raw:
@@ -271,8 +280,9 @@ def test_an_old_snapshot_cannot_get_around_a_rule(tmp_path: Path) -> None:
             raw.run("UPDATE egress_outputs SET sha256 = ?", "e" * 64)
 
 
-def test_a_session_that_began_before_meets_the_state_of_now(tmp_path: Path) -> None:
-    database = fresh("postgresql", tmp_path)
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_a_session_that_began_before_meets_the_state_of_now(kind: str, tmp_path: Path) -> None:
+    database = fresh(kind, tmp_path)
     store = database.store()
     world = make_world(store)
     with database.raw() as raw:

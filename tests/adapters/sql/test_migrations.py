@@ -15,22 +15,20 @@ from spe.domain.egress import EGRESS
 from spe.domain.errors import Rejected, Unavailable
 from spe.domain.permit import PERMIT
 from spe.domain.workspace import WORKSPACE
-from tests.support.databases import APPLICATION, KINDS, Database, postgres
+from tests.support import databases
+from tests.support.databases import KINDS, POSTGRES, Database, migrated
 
 
 @pytest.fixture(params=KINDS)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """A database without tables."""
-    if request.param == "postgresql":
-        return postgres().database()
-    url = f"sqlite:///{tmp_path}/empty.db"
-    return Database("sqlite", url, url)
+    return databases.empty(request.param, tmp_path)
 
 
 def test_an_upgrade_reaches_the_head_and_repeating_it_changes_nothing(empty: Database) -> None:
     assert migrations.upgrade(empty.owner_url) == migrations.head()
     assert migrations.current(empty.owner_url) == migrations.head()
-    assert migrations.upgrade(empty.owner_url, application=APPLICATION) == migrations.head()
+    assert migrations.upgrade(empty.owner_url, application=empty.application) == migrations.head()
     assert empty.store().problems() == ()
 
 
@@ -76,7 +74,7 @@ def interrupted(empty: Database) -> Iterator[Callable[[int], bool]]:
         before = _cut_after(count)
         sa.event.listen(sa.Engine, "before_cursor_execute", before)
         try:
-            migrations.upgrade(empty.owner_url, application=APPLICATION)
+            migrations.upgrade(empty.owner_url, application=empty.application)
         except Cut:
             return True
         finally:
@@ -104,7 +102,7 @@ def test_an_upgrade_that_is_interrupted_at_any_statement_leaves_nothing_and_can_
 
 def test_two_upgrades_at_once_are_one(empty: Database) -> None:
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda _: migrations.upgrade(empty.owner_url, application=APPLICATION), range(2)))
+        found = list(pool.map(lambda _: migrations.upgrade(empty.owner_url, application=empty.application), range(2)))
     assert found == [migrations.head()] * 2
     assert empty.store().problems() == ()
 
@@ -131,7 +129,7 @@ def test_a_rule_that_was_taken_away_is_reported_and_put_back(database: Database)
         raw.run(f"DROP TRIGGER spe_votes_insert{table}")
     (sentence,) = database.store().problems()
     assert "spe_votes_insert" in sentence
-    migrations.upgrade(database.owner_url, application=APPLICATION)
+    migrated(database)
     assert database.store().problems() == ()
 
 
@@ -152,9 +150,9 @@ def test_a_rule_that_was_weakened_is_reported(database: Database) -> None:
     assert "spe_votes_insert" in sentence
 
 
-def test_a_rule_that_was_switched_off_is_reported(tmp_path: Path) -> None:
-    database = postgres().database()
-    migrations.upgrade(database.owner_url, application=APPLICATION)
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_a_rule_that_was_switched_off_is_reported(kind: str, tmp_path: Path) -> None:
+    database = databases.fresh(kind, tmp_path)
     with database.raw() as raw:
         raw.run("ALTER TABLE votes DISABLE TRIGGER spe_votes_update")
     (sentence,) = database.store().problems()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from spe.adapters.sql import SqlStore, migrations, roles
+from spe.adapters.sql import SqlStore, roles
 from spe.domain.egress import EgressState
 from spe.domain.errors import Corrupt, Invalid, Stale, Unavailable
-from tests.support.databases import APPLICATION, KINDS, OWNER, Database, Postgres, fresh, postgres
+from tests.support.databases import KINDS, POSTGRES, Database, fresh, migrated, on
+from tests.support.postgres import APPLICATION, OWNER, Postgres, own
 from tests.support.record import NOW, a_person, an_entry, make_world
 
 
@@ -99,19 +100,17 @@ def test_a_writer_inside_a_writer_is_told_and_does_not_hang(kind: str, tmp_path:
 
 
 def _own(server: Postgres) -> Database:
-    """An empty database on a server that the test may stop."""
+    """A migrated database on a server that the test may stop."""
     server.start()
     for statement in roles.creation(OWNER, APPLICATION):
         server.run(statement)
-    return server.database()
+    return migrated(on(server))
 
 
 def test_a_stopped_server_is_unavailable_and_a_started_one_serves_again() -> None:
     server = Postgres()
     try:
-        database = _own(server)
-        migrations.upgrade(database.owner_url, application=APPLICATION)
-        store = database.store()
+        store = _own(server).store()
         with store.begin() as uow:
             uow.audit.append(an_entry())
         server.stop()
@@ -129,9 +128,7 @@ def test_a_stopped_server_is_unavailable_and_a_started_one_serves_again() -> Non
 def test_a_server_that_dies_in_a_transaction_leaves_nothing() -> None:
     server = Postgres()
     try:
-        database = _own(server)
-        migrations.upgrade(database.owner_url, application=APPLICATION)
-        store = database.store()
+        store = _own(server).store()
         with pytest.raises(Unavailable), store.begin() as uow:
             uow.audit.append(an_entry())
             server.stop()
@@ -150,8 +147,8 @@ def test_an_audit_log_that_cannot_be_written_stops_actions_and_not_reading(kind:
     world = make_world(store)
     forbid = {
         "sqlite": "CREATE TRIGGER away BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'no'); END",
-        "postgresql": f"REVOKE INSERT ON audit_entries FROM {APPLICATION}",
-    }[kind]
+        "postgresql": f"REVOKE INSERT ON audit_entries FROM {database.application}",
+    }[database.kind]
     with database.raw() as raw:
         raw.run(forbid)
     with pytest.raises(Unavailable) as caught, store.begin() as uow:
@@ -212,16 +209,16 @@ def test_a_full_disk_refuses_the_action_and_keeps_what_was_written() -> None:
     assert "stopped at" in done.stdout
 
 
-def test_text_that_the_database_cannot_hold_is_no_foreign_error(tmp_path: Path) -> None:
-    store = fresh("postgresql", tmp_path).store()
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_text_that_the_database_cannot_hold_is_no_foreign_error(kind: str, tmp_path: Path) -> None:
+    store = fresh(kind, tmp_path).store()
     with pytest.raises(Invalid), store.begin() as uow:
         uow.outbox.put("permit:cut", "nul \0 byte", NOW)
 
 
 def test_a_server_that_may_lose_commits_is_reported() -> None:
-    server = postgres()
-    database = server.database()
-    migrations.upgrade(database.owner_url, application=APPLICATION)
+    server = own()
+    database = migrated(on(server))
     server.run("ALTER SYSTEM SET full_page_writes = off")
     server.run("SELECT pg_reload_conf()")
     try:
