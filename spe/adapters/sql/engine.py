@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from spe.domain.errors import Unavailable
 
@@ -21,6 +21,12 @@ LOCK = 0x5350_4501
 """The advisory lock of writers on PostgreSQL; also taken by the triggers."""
 
 _READERS = 8
+PROMISED = {
+    "TimeZone": "UTC",
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+}
+"""Settings that each connection to PostgreSQL asks for, whatever the role or the database is set to."""
 
 
 def writer(url: str, *, lock_seconds: float, statement_seconds: float) -> sa.Engine:
@@ -48,6 +54,18 @@ def migrator(url: str, *, seconds: float) -> sa.Engine:
     else:
         _on_begin(engine, f"SELECT pg_advisory_xact_lock({LOCK})")
     return engine
+
+
+def administrator(url: str) -> sa.Engine:
+    """An engine whose statements stand alone, each its own transaction: for what makes databases and roles."""
+    address = sa.make_url(url).set(drivername="postgresql+psycopg")
+    arguments = {"connect_timeout": 5, "application_name": "spe"}
+    return sa.create_engine(address, connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+
+def is_postgres(url: str) -> bool:
+    """Whether the address names a PostgreSQL server."""
+    return sa.make_url(url).get_backend_name() in ("postgresql", "postgres")
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -78,10 +96,11 @@ def _engine(
     if path is not None:
         return sa.create_engine("sqlite://", creator=_opener(path, lock_seconds, read_only), **pool)
     options = (
-        f"-c timezone=UTC -c synchronous_commit=on -c lock_timeout={int(lock_seconds * 1000)}"
-        f" -c statement_timeout={int(statement_seconds * 1000)}"
+        f"-c lock_timeout={int(lock_seconds * 1000)} -c statement_timeout={int(statement_seconds * 1000)}"
         f" -c idle_in_transaction_session_timeout={int(statement_seconds * 4000)}"
     )
+    for name, value in PROMISED.items():
+        options += f" -c {name}={value.replace(' ', chr(92) + ' ')}"
     arguments = {"connect_timeout": 5, "options": options, "application_name": "spe"}
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
     return sa.create_engine(address, connect_args=arguments, pool_pre_ping=True, **pool)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from spe.adapters.sql import credentials, engine, migrations, people, triggers
+from spe.adapters.sql import credentials, engine, migrations, people, standing, triggers
 from spe.adapters.sql.audit import SqlAuditLog
 from spe.adapters.sql.credentials import Credentials
 from spe.adapters.sql.datasets import Datasets
@@ -169,7 +169,7 @@ class SqlStore:
             if found:
                 return found
             with self._transaction(self._reader) as transaction:
-                return (*triggers.problems(transaction), *_durability(transaction))
+                return (*triggers.problems(transaction), *standing.problems(transaction), *_durability(transaction))
         except Unavailable as error:
             return error.sentences
 

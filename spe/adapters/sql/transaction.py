@@ -27,6 +27,11 @@ class Transaction:
         """`sqlite` or `postgresql`."""
         return self._connection.dialect.name
 
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection, for what it knows about the link."""
+        return self._connection.connection.dbapi_connection
+
     def run(self, statement: sa.Executable, rows: Any = None, *, about: str = "database") -> sa.CursorResult[Any]:
         """Execute; `about` names the port in an `Unavailable`. Raises ours, never the driver's."""
         if self.failed is not None:

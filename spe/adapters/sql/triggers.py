@@ -46,12 +46,11 @@ def remove(connection: sa.Connection) -> None:
 
 def problems(transaction: Transaction) -> Iterator[str]:
     """One sentence for each rule that is missing, switched off or not as it was installed."""
-    found = _texts(transaction)
-    for name, text in _expected(transaction).items():
-        if found.get(name) != text:
-            yield (
-                f"The database's rule {name} is missing or was changed; find out who did it, then run `spe db upgrade`."
-            )
+    rules, views = _texts(transaction), _views(transaction)
+    changed = [name for name, text in _expected(transaction).items() if rules.get(name) != text]
+    changed += [name for name, query in VIEWS.items() if views.get(name) != _plain(query)]
+    for name in changed:
+        yield f"The database's rule {name} is missing or was changed; find out who did it, then run `spe db upgrade`."
 
 
 def _installed(connection: sa.Connection) -> list[tuple[str, str]]:
@@ -164,3 +163,17 @@ def _texts(transaction: Transaction) -> dict[str, str]:
         " AND c.relnamespace = current_schema()::regnamespace",
     }[transaction.dialect]
     return {row.name: row.sql for row in transaction.all(sa.text(query))}
+
+
+def _views(transaction: Transaction) -> dict[str, str]:
+    """Name and query of each view, in the plain form of `_plain`."""
+    query = {
+        "sqlite": "SELECT name, substr(sql, instr(sql, ' AS ') + 4) AS sql FROM sqlite_master WHERE type = 'view'",
+        "postgresql": "SELECT viewname AS name, definition AS sql FROM pg_views WHERE schemaname = current_schema()",
+    }[transaction.dialect]
+    return {row.name: _plain(row.sql) for row in transaction.all(sa.text(query))}
+
+
+def _plain(query: str) -> str:
+    """A query without what PostgreSQL writes differently when it tells a view: space, brackets, the end."""
+    return "".join(sign for sign in query.lower() if not sign.isspace() and sign not in "();")

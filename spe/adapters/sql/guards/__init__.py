@@ -14,8 +14,7 @@ GUARDS = (*permits.GUARDS, *egress.GUARDS, *reviews.GUARDS, *records.PLACES, *re
 EFFECTS = permits.EFFECTS
 
 VIEWS = {
-    "permit_people": "SELECT p.id AS permit, t.person AS person"
-    " FROM permits p JOIN terms_people t ON t.terms = p.terms",
+    "permit_people": "SELECT p.id AS permit, t.person FROM permits p JOIN terms_people t ON t.terms = p.terms",
 }
 
 __all__ = ["EFFECTS", "GUARDS", "VIEWS", "Effect", "Guard", "Rule"]

@@ -84,6 +84,13 @@ def _grant(connection: sa.Connection, application: str) -> None:
     if application and connection.dialect.name == "postgresql":
         for statement in roles.grants(application):
             connection.exec_driver_sql(statement)
+        name = connection.exec_driver_sql("SELECT quote_ident(current_database())").scalar_one()
+        if connection.exec_driver_sql(_OWNS_DATABASE).scalar_one():
+            for statement in roles.entry(name, application):
+                connection.exec_driver_sql(statement)
+
+
+_OWNS_DATABASE = "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
 
 
 def problems(url: str) -> Sequence[str]:
