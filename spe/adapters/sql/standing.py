@@ -64,7 +64,8 @@ def problems(transaction: Transaction) -> Iterator[str]:
     if version < OLDEST:
         yield f"The server is PostgreSQL {version // 10000}; spe needs {OLDEST // 10000} or newer."
         return
-    yield from _link(transaction.driver)
+    driver = transaction.driver
+    yield from link_problems(_parameters(driver), encrypted=driver.pgconn.ssl_in_use)
     yield from _settings(transaction)
     (role,) = transaction.all(_ROLE)
     if role.rolsuper:
@@ -128,14 +129,13 @@ def _settings(transaction: Transaction) -> Iterator[str]:
         yield "Rules are switched off by session_replication_role; reset it for the role and the database."
 
 
-def _link(driver: Any) -> Iterator[str]:
-    """Whether others could read or answer what goes over the network."""
-    given = _parameters(driver)
+def link_problems(given: Mapping[str, str], *, encrypted: bool) -> Iterator[str]:
+    """Whether others could read or answer what goes over the network, by the connection's parameters."""
     host = given.get("host") or given.get("hostaddr", "")
     if all(map(is_local, host.split(","))):
         return
     advice = "add `sslmode=verify-full&sslrootcert=/path/of/the/authority.pem` to the database's address"
-    if not driver.pgconn.ssl_in_use:
+    if not encrypted:
         yield f"The connection to {host} is not encrypted; {advice}."
     elif given.get("sslmode") != "verify-full":
         yield f"The connection to {host} does not make sure that it is {host} that answers; {advice}."

@@ -1,12 +1,14 @@
 """What the application finds out about its own standing: a role that could change the evidence is named."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from spe.adapters.sql import SqlStore
-from spe.adapters.sql.standing import is_local
+from spe.adapters.sql.standing import is_local, link_problems
 from tests.support import databases
 from tests.support.databases import POSTGRES, Database, server_of
 from tests.support.record import an_entry
@@ -161,3 +163,40 @@ def test_nobody_else_may_connect(kind: str, made: Database, administrator: Calla
 )
 def test_only_this_machine_needs_no_encryption(host: str, local: bool) -> None:
     assert is_local(host) is local
+
+
+@pytest.mark.parametrize(
+    ("given", "encrypted", "said_of_it"),
+    [
+        ({"host": "/run/postgresql"}, False, ""),
+        ({"host": "127.0.0.1"}, False, ""),
+        ({"host": "db.example"}, False, "not encrypted"),
+        ({"host": "127.0.0.1,db.example"}, False, "not encrypted"),
+        ({"host": "db.example", "hostaddr": "127.0.0.1"}, False, "not encrypted"),
+        ({"hostaddr": "10.0.0.7"}, False, "not encrypted"),
+        ({"host": "db.example", "sslmode": "prefer"}, True, "make sure"),
+        ({"host": "db.example", "sslmode": "require"}, True, "make sure"),
+        ({"host": "db.example", "sslmode": "verify-ca"}, True, "make sure"),
+        ({"host": "db.example", "sslmode": "verify-full"}, True, ""),
+    ],
+)
+def test_a_link_over_the_network_is_encrypted_and_knows_who_answers(
+    given: dict[str, str], encrypted: bool, said_of_it: str
+) -> None:
+    found = "".join(link_problems(given, encrypted=encrypted))
+    assert said_of_it in found
+    assert bool(found) is bool(said_of_it)
+    assert not said_of_it or "sslmode=verify-full" in found
+
+
+@pytest.mark.servers
+def test_a_real_link_that_trusts_whoever_answers_is_named(tmp_path: Path) -> None:
+    made = urlsplit(databases.fresh("named", tmp_path).url)
+    address = socket.gethostbyname(str(made.hostname))
+    url = made._replace(
+        netloc=f"{made.username}:{made.password}@db.example:{made.port}", query=f"hostaddr={address}&sslmode=require"
+    )
+    (sentence,) = said(url.geturl()).splitlines()
+    assert "make sure that it is db.example" in sentence
+    (sentence,) = said(url.geturl().replace("sslmode=require", "sslmode=verify-full&sslrootcert=none.pem")).splitlines()
+    assert "does not answer" in sentence
