@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spe.adapters.sql import SqlStore, migrations, preparing
-from spe.adapters.sql.engine import is_postgres
+from spe.adapters.sql.postgres import is_postgres
 from spe.domain.errors import Denial, Refused
 from spe.settings import Settings, settings_from
 

@@ -8,12 +8,15 @@ import atexit
 import functools
 import importlib.util
 import itertools
+import os
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -22,6 +25,7 @@ import psycopg
 
 from spe.adapters.sql import roles
 from tests.support import servers
+from tests.support.processes import descendants
 
 OWNER, APPLICATION = "spe_owner", "spe_app"
 
@@ -74,6 +78,19 @@ class Postgres:
             self._process.send_signal(number)
             self._process.wait(120)
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For a while every process of the server stands still; connections stay, and nothing comes."""
+        assert self._process is not None
+        there = [pid for pid, _ in descendants(self._process.pid)]
+        for pid in there:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in there:
+                os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         """Stop, writing nothing more, and delete everything."""

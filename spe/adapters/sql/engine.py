@@ -8,39 +8,35 @@ both databases have one writer at a time and no rule is decided on what somebody
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
+from spe.adapters.sql import postgres
+from spe.adapters.sql.waits import Waits
 from spe.domain.errors import Unavailable
 
 LOCK = 0x5350_4501
 """The advisory lock of writers on PostgreSQL; also taken by the triggers."""
 
 _READERS = 8
-PROMISED = {
-    "TimeZone": "UTC",
-    "synchronous_commit": "on",
-    "default_transaction_isolation": "read committed",
-}
-"""Settings that each connection to PostgreSQL asks for, whatever the role or the database is set to."""
 
 
-def writer(url: str, *, lock_seconds: float, statement_seconds: float) -> sa.Engine:
+def writer(url: str, waits: Waits) -> sa.Engine:
     """An engine with a single connection that writes."""
-    engine = _engine(url, size=1, more=0, lock_seconds=lock_seconds, statement_seconds=statement_seconds)
+    engine = _engine(url, waits, size=1, more=0)
     begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else f"SELECT pg_advisory_xact_lock({LOCK})"
     _on_begin(engine, begin)
     return engine
 
 
-def reader(url: str, *, lock_seconds: float, statement_seconds: float) -> sa.Engine:
-    """An engine whose transactions see one snapshot and cannot write."""
-    options = {"lock_seconds": lock_seconds, "statement_seconds": statement_seconds}
-    engine = _engine(url, size=_READERS, more=_READERS, read_only=True, **options)
+def reader(url: str, waits: Waits) -> sa.Engine:
+    """An engine whose transactions see one snapshot and cannot write. They hold up nobody, so they may stand still."""
+    engine = _engine(url, replace(waits, idle=4 * waits.statement), size=_READERS, more=_READERS, read_only=True)
     sqlite = engine.dialect.name == "sqlite"
     _on_begin(engine, "BEGIN" if sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     return engine
@@ -48,24 +44,12 @@ def reader(url: str, *, lock_seconds: float, statement_seconds: float) -> sa.Eng
 
 def migrator(url: str, *, seconds: float) -> sa.Engine:
     """Like `writer`, patient, and without SQLite's checks of references while tables are rebuilt."""
-    engine = _engine(url, size=1, more=0, lock_seconds=seconds, statement_seconds=seconds)
+    engine = _engine(url, Waits(lock=seconds, statement=seconds, idle=seconds), size=1, more=0)
     if engine.dialect.name == "sqlite":
         _on_begin(engine, "PRAGMA foreign_keys=OFF", "BEGIN IMMEDIATE")
     else:
         _on_begin(engine, f"SELECT pg_advisory_xact_lock({LOCK})")
     return engine
-
-
-def administrator(url: str) -> sa.Engine:
-    """An engine whose statements stand alone, each its own transaction: for what makes databases and roles."""
-    address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    arguments = {"connect_timeout": 5, "application_name": "spe"}
-    return sa.create_engine(address, connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-
-
-def is_postgres(url: str) -> bool:
-    """Whether the address names a PostgreSQL server."""
-    return sa.make_url(url).get_backend_name() in ("postgresql", "postgres")
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -83,27 +67,17 @@ def make_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _engine(
-    url: str, *, size: int, more: int, lock_seconds: float, statement_seconds: float, read_only: bool = False
-) -> sa.Engine:
+def _engine(url: str, waits: Waits, *, size: int, more: int, read_only: bool = False) -> sa.Engine:
     pool: dict[str, Any] = {
         "poolclass": QueuePool,
         "pool_size": size,
         "max_overflow": more,
-        "pool_timeout": lock_seconds,
+        "pool_timeout": waits.lock,
     }
     path = sqlite_path(url)
     if path is not None:
-        return sa.create_engine("sqlite://", creator=_opener(path, lock_seconds, read_only), **pool)
-    options = (
-        f"-c lock_timeout={int(lock_seconds * 1000)} -c statement_timeout={int(statement_seconds * 1000)}"
-        f" -c idle_in_transaction_session_timeout={int(statement_seconds * 4000)}"
-    )
-    for name, value in PROMISED.items():
-        options += f" -c {name}={value.replace(' ', chr(92) + ' ')}"
-    arguments = {"connect_timeout": 5, "options": options, "application_name": "spe"}
-    address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(address, connect_args=arguments, pool_pre_ping=True, **pool)
+        return sa.create_engine("sqlite://", creator=_opener(path, waits.lock, read_only), **pool)
+    return postgres.engine(url, waits, pool)
 
 
 def _opener(path: Path, lock_seconds: float, read_only: bool) -> Callable[[], sqlite3.Connection]:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from spe.adapters.sql import engine, roles
+from spe.adapters.sql import postgres, roles
 from spe.adapters.sql.failures import translate
 from spe.domain.errors import Invalid
 
@@ -69,7 +69,7 @@ def _script(wanted: Plan) -> Iterator[str]:
 
 def prepare(url: str, wanted: Plan) -> None:
     """The same, carried out over the administrator's address `url`. Raises `Unavailable` when it may not."""
-    source = engine.administrator(url)
+    source = postgres.administrator(url)
     try:
         with source.connect() as connection:
             _prepare(connection, wanted)
@@ -133,6 +133,6 @@ def _parsed(url: str, name: str) -> sa.URL:
         found = sa.make_url(url)
     except ArgumentError as error:
         raise Invalid({name: "Expected an address like postgresql://ROLE@HOST/DATABASE."}) from error
-    if not engine.is_postgres(url):
+    if not postgres.is_postgres(url):
         raise Invalid({name: "Only PostgreSQL has roles; a SQLite file belongs to the account that runs spe."})
     return found

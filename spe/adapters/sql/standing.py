@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from spe.adapters.sql import engine, roles
+from spe.adapters.sql import postgres, roles
 from spe.adapters.sql.transaction import Transaction
 
 OLDEST = 150000
@@ -118,7 +118,7 @@ def _rights(transaction: Transaction, role: str) -> Iterator[str]:
 
 def _settings(transaction: Transaction) -> Iterator[str]:
     """A pooler between spe and the server may drop what a connection asks for."""
-    for name, wanted in engine.PROMISED.items():
+    for name, wanted in postgres.PROMISED.items():
         found = transaction.run(sa.text("SELECT current_setting(:name)"), {"name": name}).scalar()
         if found != wanted:
             yield (

@@ -25,6 +25,7 @@ from spe.adapters.sql.permits import Changes, Permits
 from spe.adapters.sql.releases import Releases
 from spe.adapters.sql.reviews import SqlVotes
 from spe.adapters.sql.transaction import Transaction
+from spe.adapters.sql.waits import Waits
 from spe.adapters.sql.workspaces import Sessions, Workspaces
 from spe.domain.errors import Stale, Unavailable
 from spe.domain.ids import PermitId, PersonId
@@ -127,15 +128,14 @@ class SqlUnitOfWork:
 class SqlStore:
     """Opens transactions on the database at `url` (`sqlite:////path` or `postgresql://…`).
 
-    `lock_seconds` is how long a writer waits for the one before, `statement_seconds` how long one
-    statement may run (PostgreSQL); after that the database counts as silent. Threads may share a store.
+    Each keyword is a limit of `Waits`, after which the database counts as silent. Threads may share a store.
     Opening it connects to nothing; the schema is made by `migrations.upgrade`.
     """
 
-    def __init__(self, url: str, *, lock_seconds: float = 15, statement_seconds: float = 30) -> None:
+    def __init__(self, url: str, **limits: float) -> None:
         self._url = url
-        self._writer = engine.writer(url, lock_seconds=lock_seconds, statement_seconds=statement_seconds)
-        self._reader = engine.reader(url, lock_seconds=lock_seconds, statement_seconds=statement_seconds)
+        waits = Waits(**limits)
+        self._writer, self._reader = engine.writer(url, waits), engine.reader(url, waits)
 
     @contextmanager
     def begin(self) -> Iterator[SqlUnitOfWork]:

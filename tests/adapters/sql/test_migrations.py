@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 
 from spe.adapters.sql import SqlStore, engine, migrations
 from spe.adapters.sql.schema import metadata
+from spe.adapters.sql.waits import Waits
 from spe.domain.egress import EGRESS
 from spe.domain.errors import Rejected, Unavailable
 from spe.domain.permit import PERMIT
@@ -33,7 +34,7 @@ def test_an_upgrade_reaches_the_head_and_repeating_it_changes_nothing(empty: Dat
 
 
 def test_the_migrated_schema_is_the_one_that_the_tables_say(database: Database) -> None:
-    source = engine.reader(database.owner_url, lock_seconds=5, statement_seconds=30)
+    source = engine.reader(database.owner_url, Waits())
     with source.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []

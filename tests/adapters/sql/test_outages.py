@@ -78,7 +78,7 @@ def test_a_torn_file_is_corrupt_or_unavailable_and_never_an_answer(sqlite: Datab
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writer_who_waits_too_long_is_told(kind: str, tmp_path: Path) -> None:
     database = fresh(kind, tmp_path)
-    impatient = database.store(lock_seconds=0.2)
+    impatient = database.store(lock=0.2)
     with database.store().begin() as uow:
         uow.audit.append(an_entry())
         with pytest.raises(Unavailable), impatient.begin() as other:
@@ -90,7 +90,7 @@ def test_a_writer_who_waits_too_long_is_told(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writer_inside_a_writer_is_told_and_does_not_hang(kind: str, tmp_path: Path) -> None:
-    store = fresh(kind, tmp_path).store(lock_seconds=0.2)
+    store = fresh(kind, tmp_path).store(lock=0.2)
     with store.begin() as uow:
         uow.audit.append(an_entry())
         with pytest.raises(Unavailable, match="busy"), store.begin():

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from spe.adapters.sql import engine, roles, triggers
 from spe.adapters.sql.failures import translate
 from spe.adapters.sql.transaction import Transaction
+from spe.adapters.sql.waits import Waits
 from spe.domain.errors import Corrupt, Rejected, SpeError, Unavailable
 
 _FOLDER = Path(__file__).parent
@@ -36,7 +37,7 @@ def head() -> str:
 
 def current(url: str) -> str | None:
     """The revision of the database; None when it has no schema. Raises `Unavailable`."""
-    source = engine.reader(url, lock_seconds=5, statement_seconds=30)
+    source = engine.reader(url, Waits(lock=5))
     try:
         with source.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
