@@ -12,6 +12,8 @@ from spe.domain.ids import PermitId, PersonId
 from spe.domain.principal import Role
 
 TERMS_VERSION = "2026-01"
+LOCAL_ISSUER = "local"
+"""The issuer of people whom no identity provider vouches for (yet): the environment itself registered them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class CredentialKind(StrEnum):
     OAUTH_CODE = "oauth-code"
     OAUTH_TOKEN = "oauth-token"
     PASS_CODE = "pass-code"
+    INVITATION = "invitation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,8 @@ TIMERS = _system("timers", Permission.PERMIT_END, Permission.WORKSPACE_RECONCILE
 CHECKS = _system("checks", Permission.EGRESS_CHECK)
 RELEASER = _system("releaser", Permission.EGRESS_RELEASE)
 GATE = _system("gate", Permission.WORKSPACE_READ)
-SYSTEM_PRINCIPALS = (RECONCILER, TIMERS, CHECKS, RELEASER, GATE)
+ENTRY = _system("entry")
+SYSTEM_PRINCIPALS = (RECONCILER, TIMERS, CHECKS, RELEASER, GATE, ENTRY)
 
 
 def founder() -> Principal:

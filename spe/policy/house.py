@@ -4,17 +4,31 @@ Unknown keys, roles and permissions are refused: a policy that was half understo
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spe.domain.errors import Invalid
 from spe.domain.principal import Permission, Role
+from spe.domain.signin import Requirement
 from spe.policy.policyset import Rules
 
 D = TypeVar("D", bound=BaseModel)
+Claim = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
+
+
+class SignInDocument(BaseModel):
+    """What a role asks of a sign-in at the identity provider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    acr: list[Claim] = []
+    amr: list[Claim] = []
+    assurance: list[Claim] = []
+    hours: int = Field(default=0, ge=0, le=168)
 
 
 class RolesDocument(BaseModel):
@@ -25,6 +39,7 @@ class RolesDocument(BaseModel):
     kind: Literal["roles"]
     roles: dict[Role, list[Permission]]
     exclusive: list[tuple[Role, Role]] = []
+    sign_in: dict[Role, SignInDocument] = {}
 
 
 class RulesDocument(BaseModel):
@@ -44,13 +59,32 @@ class RulesDocument(BaseModel):
     outbox_days: int = Field(default=1, ge=1, le=365)
 
 
-def read_roles(path: Path) -> tuple[Mapping[Role, frozenset[Permission]], tuple[frozenset[Role], ...]]:
-    """Permissions by role, and the pairs that exclude each other. Raises `Invalid` naming file and key."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """What `roles.yaml` says: permissions by role, pairs that exclude each other, what roles ask of a sign-in."""
+
+    permissions: Mapping[Role, frozenset[Permission]]
+    exclusive: tuple[frozenset[Role], ...]
+    sign_in: Mapping[Role, Requirement]
+
+
+def read_roles(path: Path) -> Roles:
+    """The roles. Raises `Invalid` naming file and key."""
     document = _validated(RolesDocument, path)
     grants = {role: frozenset(permissions) for role, permissions in document.roles.items()}
     if Role.SYSTEM in grants:
         raise Invalid({path.name: "The environment's own principals are not given permissions by a document."})
-    return grants, tuple(frozenset(pair) for pair in document.exclusive)
+    return Roles(
+        permissions=grants,
+        exclusive=tuple(frozenset(pair) for pair in document.exclusive),
+        sign_in={role: _requirement(one) for role, one in document.sign_in.items()},
+    )
+
+
+def _requirement(document: SignInDocument) -> Requirement:
+    return Requirement(
+        acr=tuple(document.acr), amr=tuple(document.amr), assurance=tuple(document.assurance), hours=document.hours
+    )
 
 
 def read_rules(path: Path) -> Rules:

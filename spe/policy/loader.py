@@ -16,6 +16,7 @@ from spe.disclosure.parameters import unknown
 from spe.disclosure.settings import CheckSetting, DisclosurePolicy, Part, read_settings
 from spe.domain.canonical import Json, canonical, digest_of
 from spe.domain.errors import Invalid
+from spe.domain.signin import Requirement
 from spe.policy.disclosure import DisclosurePolicies, DisclosureProfile
 from spe.policy.documents import DisclosureDocument, read_disclosure
 from spe.policy.house import read_roles, read_rules
@@ -41,11 +42,17 @@ def policies_folder(chosen: Path | None = None) -> Path:
 
 def read_policies(folder: Path) -> PolicySet:
     """Everything in `folder` as one set with a digest. Raises Invalid when any document is wrong."""
-    permissions, exclusive = read_roles(folder / "roles.yaml")
+    roles = read_roles(folder / "roles.yaml")
     rules = read_rules(folder / "rules.yaml")
     known = load_disclosure(folder)
     disclosure = {name: profile.policy for name, profile in known.profiles.items()}
-    found = PolicySet(permissions=permissions, exclusive=exclusive, disclosure=disclosure, rules=rules)
+    found = PolicySet(
+        permissions=roles.permissions,
+        exclusive=roles.exclusive,
+        sign_in=roles.sign_in,
+        disclosure=disclosure,
+        rules=rules,
+    )
     return replace(found, digest=_digest(found))
 
 
@@ -126,8 +133,14 @@ def _digest(found: PolicySet) -> str:
     permissions = {role.value: sorted(one.value for one in held) for role, held in found.permissions.items()}
     body: dict[str, Json] = {
         "permissions": permissions,
+        "sign_in": {role.value: _asked(one) for role, one in found.sign_in.items()},
         "exclusive": sorted(sorted(role.value for role in pair) for pair in found.exclusive),
         "disclosure": {name: policy.digest for name, policy in found.disclosure.items()},
         "rules": {name: getattr(found.rules, name) for name in found.rules.__dataclass_fields__},
     }
     return digest_of(canonical(body))
+
+
+def _asked(one: Requirement) -> dict[str, Json]:
+    listed: dict[str, Json] = {name: sorted(getattr(one, name)) for name in ("acr", "amr", "assurance")}
+    return {**listed, "hours": one.hours}

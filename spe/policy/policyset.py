@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from spe.disclosure.settings import DisclosurePolicy
 from spe.domain.person import TERMS_VERSION
 from spe.domain.principal import Permission, Role
+from spe.domain.signin import Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class PolicySet:
     permissions: Mapping[Role, frozenset[Permission]]
     exclusive: tuple[frozenset[Role], ...]
     disclosure: Mapping[str, DisclosurePolicy]
+    sign_in: Mapping[Role, Requirement] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     digest: str = ""
 

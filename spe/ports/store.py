@@ -17,7 +17,7 @@ from spe.domain.egress import EgressRequest
 from spe.domain.ids import ChangeId, PermitId, PersonId, ReleaseId, RequestId, WorkspaceId
 from spe.domain.intent import Intent, Leadership
 from spe.domain.permit import Change, Permit
-from spe.domain.person import Acceptance, Credential, Person
+from spe.domain.person import Acceptance, Credential, CredentialKind, Person
 from spe.domain.release import Release
 from spe.domain.review import Vote, Waiver
 from spe.domain.workspace import Session, Workspace
@@ -192,6 +192,10 @@ class UnitOfWork(Protocol):
 
     def person_of(self, issuer: str, subject: str) -> Person | None:
         """The person behind an identity, or None."""
+        ...
+
+    def live_credentials(self, kind: CredentialKind, now: datetime) -> tuple[Credential, ...]:
+        """Every credential of this kind that still opens something, oldest first."""
         ...
 
     def answer_of(self, key: str) -> str | None:

@@ -9,6 +9,7 @@ from spe.services.context import House
 from spe.services.datasets import DatasetService
 from spe.services.egress import EgressService
 from spe.services.grounds import Grounds
+from spe.services.logins import LoginService
 from spe.services.oauth import Client, OAuthService
 from spe.services.passes import PassService
 from spe.services.people import PeopleService
@@ -38,6 +39,7 @@ class App:
     audit: AuditService
     oauth: OAuthService
     passes: PassService
+    logins: LoginService
 
     @classmethod
     def over(cls, house: House, *, client: Client, verify: Verify) -> "App":
@@ -45,9 +47,10 @@ class App:
         grounds = Grounds(house)
         sessions = SessionService(house)
         audit = AuditService(house, verify)
+        people = PeopleService(house)
         return cls(
             house=house,
-            people=PeopleService(house),
+            people=people,
             permits=PermitService(house),
             datasets=DatasetService(house),
             workspaces=WorkspaceService(house),
@@ -60,4 +63,5 @@ class App:
             audit=audit,
             oauth=OAuthService(house, sessions, client),
             passes=PassService(house, sessions),
+            logins=LoginService(house, people),
         )

@@ -12,6 +12,7 @@ from spe.ports.checker import Checker
 from spe.ports.clock import Clock
 from spe.ports.cluster import Cluster
 from spe.ports.hub import Hub
+from spe.ports.identity import IdentityProvider
 from spe.ports.notify import Notifier
 from spe.ports.objects import ObjectStore
 from spe.ports.outputs import Outputs
@@ -23,7 +24,7 @@ from spe.ports.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The adapters that `bootstrap` chose."""
+    """The adapters that `bootstrap` chose; without an identity provider people sign in by one-time links."""
 
     store: Store
     objects: ObjectStore
@@ -36,6 +37,7 @@ class Ports:
     checker: Checker
     notifier: Notifier
     clock: Clock
+    identity: IdentityProvider | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

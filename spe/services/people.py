@@ -5,7 +5,7 @@ Secrets are shown once and stored as SHA-256. A link opens one session, once; a 
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,8 +14,9 @@ from spe.domain.audit import Actor
 from spe.domain.errors import Denial, Invalid, NotFound, Refused, Unauthenticated
 from spe.domain.ids import PermitId, PersonId
 from spe.domain.permit import PermitState
-from spe.domain.person import Acceptance, Credential, CredentialKind, Person
+from spe.domain.person import LOCAL_ISSUER, Acceptance, Credential, CredentialKind, Person
 from spe.domain.principal import Permission, Principal, Role
+from spe.domain.signin import Shown, shortcomings
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
@@ -25,6 +26,19 @@ from spe.services.transact import demand
 LINK_HOURS = 24
 SESSION_IDLE = timedelta(minutes=60)
 TOKEN_DAYS = 90
+INVITATION_HOURS = 24 * 7
+BREAK_GLASS_HOURS = 0.5
+BY_PROVIDER, BY_GLASS = "identity-provider", "break-glass"
+"""How a session came about, where an identity provider is in use; nothing else opens one there."""
+
+_NO_LINKS = Denial(
+    code="no-links", message="People sign in with the identity provider here; invite the person instead."
+)
+_NO_PROVIDER = Denial(code="no-provider", message="No identity provider is in use here; make a sign-in link instead.")
+_HAS_IDENTITY = Denial(code="has-identity", message="This person has an identity already; they sign in with it.")
+_NOT_THROUGH_GLASS = Denial(
+    code="not-through-glass", message="Such a link is made at the command line of the host, for operators only."
+)
 
 
 def digest_of(secret: str) -> str:
@@ -117,7 +131,30 @@ class PeopleService:
     def link(self, person: PersonId, *, by: Principal, hours: float = LINK_HOURS) -> str:
         """A one-time sign-in secret for the person; whoever redeems it is that person."""
         by = demand(by, Permission.PEOPLE_MANAGE)
+        if self._house.ports.identity is not None:
+            raise Refused([_NO_LINKS])
         return self._issue(CredentialKind.LINK, person, timedelta(hours=hours), by=by)
+
+    def break_glass(self, person: PersonId, *, by: Principal) -> str:
+        """A one-time sign-in secret for an operator while the identity provider is out of order.
+
+        Only the environment's own principal makes one, at the command line of the host.
+        """
+        by = demand(by, Permission.PEOPLE_MANAGE)
+        found = self.person(person)
+        if not by.is_system or Role.OPERATOR not in found.roles:
+            raise Refused([_NOT_THROUGH_GLASS])
+        life = timedelta(hours=BREAK_GLASS_HOURS)
+        return self._issue(CredentialKind.LINK, person, life, facts={"by": BY_GLASS}, by=by)
+
+    def invite(self, person: PersonId, *, by: Principal, hours: float = INVITATION_HOURS) -> str:
+        """A one-time secret; the first identity that signs in with it is this person's from then on."""
+        by = demand(by, Permission.PEOPLE_MANAGE)
+        if self._house.ports.identity is None:
+            raise Refused([_NO_PROVIDER])
+        if self.person(person).issuer != LOCAL_ISSUER:
+            raise Refused([_HAS_IDENTITY])
+        return self._issue(CredentialKind.INVITATION, person, timedelta(hours=hours), by=by)
 
     def token(self, person: PersonId, *, days: int = TOKEN_DAYS, by: Principal) -> str:
         """An API token that acts as the person; for oneself, or made by whoever manages people."""
@@ -130,9 +167,15 @@ class PeopleService:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             link = self._live(uow, secret, CredentialKind.LINK, now)
+            if self._house.ports.identity is not None and link.facts.get("by") != BY_GLASS:
+                raise Unauthenticated("One-time links are not in use here; sign in with your identity provider.")
             uow.credentials.save(replace(link, used_at=now))
-            person = uow.people.get(link.person)
-            return self._store(uow, CredentialKind.SESSION, person.id, SESSION_IDLE, now, by=self.principal(person))
+            return self.open(uow, uow.people.get(link.person), facts=link.facts, now=now)
+
+    def open(self, uow: UnitOfWork, person: Person, *, facts: Mapping[str, str], now: datetime) -> str:
+        """A new session of the person, with what is known of how they signed in. Raises `Unauthenticated`."""
+        by = self.principal(person)
+        return self._store(uow, CredentialKind.SESSION, person.id, SESSION_IDLE, now, facts=facts, by=by)
 
     def session(self, secret: str) -> Principal:
         """The person behind a web session; using it moves its idle end. Raises `Unauthenticated`."""
@@ -140,12 +183,23 @@ class PeopleService:
         with self._house.ports.store.read() as uow:
             session = self._live(uow, secret, CredentialKind.SESSION, now)
             person = uow.people.get(session.person)
+        self._still_enough(session, person, now)
         if session.expires - now < SESSION_IDLE - timedelta(minutes=5):
             with self._house.ports.store.begin() as uow:
                 fresh = uow.credentials.find(session.digest)
                 if fresh is not None and fresh.live(now):
                     uow.credentials.save(replace(fresh, expires=now + SESSION_IDLE))
         return self.principal(person)
+
+    def _still_enough(self, session: Credential, person: Person, now: datetime) -> None:
+        """Whether what the sign-in showed is enough under the policies of this moment. Raises `Unauthenticated`."""
+        if self._house.ports.identity is None or session.facts.get("by") == BY_GLASS:
+            return
+        if session.facts.get("by") != BY_PROVIDER:
+            raise Unauthenticated("This sign-in was not made with the identity provider; sign in again.")
+        lacking = shortcomings(self._house.policies().sign_in, person.roles, Shown.of(session.facts), now)
+        if lacking:
+            raise Unauthenticated(lacking[0].message)
 
     def bearer(self, secret: str) -> Principal:
         """The person behind an API token. Raises `Unauthenticated`."""
@@ -204,20 +258,40 @@ class PeopleService:
         self._house.ring()
         return saved
 
-    def _issue(self, kind: CredentialKind, person: PersonId, life: timedelta, *, by: Principal) -> str:
+    def _issue(
+        self,
+        kind: CredentialKind,
+        person: PersonId,
+        life: timedelta,
+        *,
+        facts: Mapping[str, str] | None = None,
+        by: Principal,
+    ) -> str:
         now = self._now()
         with self._house.ports.store.begin() as uow:
             uow.people.get(person)
-            return self._store(uow, kind, person, life, now, by=by)
+            return self._store(uow, kind, person, life, now, facts=facts, by=by)
 
     def _store(
-        self, uow: UnitOfWork, kind: CredentialKind, person: PersonId, life: timedelta, now: datetime, *, by: Principal
+        self,
+        uow: UnitOfWork,
+        kind: CredentialKind,
+        person: PersonId,
+        life: timedelta,
+        now: datetime,
+        *,
+        facts: Mapping[str, str] | None = None,
+        by: Principal,
     ) -> str:
         secret = f"spe_{kind.value}_{secrets.token_urlsafe(32)}"
+        known = dict(facts or {})
         uow.credentials.add(
-            Credential(digest=digest_of(secret), kind=kind, person=person, created_at=now, expires=now + life)
+            Credential(
+                digest=digest_of(secret), kind=kind, person=person, created_at=now, expires=now + life, facts=known
+            )
         )
-        record(uow, event=f"credential.{kind.value}-issued", kind="person", subject=person, now=now, by=by)
+        told = {"by": known["by"]} if "by" in known else {}
+        record(uow, event=f"credential.{kind.value}-issued", kind="person", subject=person, now=now, facts=told, by=by)
         return secret
 
     def _live(self, uow: UnitOfWork, secret: str, kind: CredentialKind, now: datetime) -> Credential:

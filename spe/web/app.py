@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from spe.services.app import App
-from spe.web import api, internal, oauth, passes, problems, ui, views
+from spe.web import api, endings, internal, oauth, passes, problems, ui, views
 from spe.web.auth import same_site
 from spe.web.settings import WebSettings
 from spe.web.shield import Shield
@@ -24,6 +24,7 @@ def create_public(app: App, web: WebSettings) -> FastAPI:
     public.include_router(api.probes())
     public.include_router(oauth.router)
     public.include_router(passes.router)
+    public.include_router(endings.router)
     public.include_router(views.router)
     for router in ui.routers():
         public.include_router(router, dependencies=[Depends(same_site)], include_in_schema=False)

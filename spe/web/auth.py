@@ -19,6 +19,8 @@ from spe.web.settings import WebSettings
 
 COOKIE = "spe_session"
 NEXT_COOKIE = "spe_next"
+TICKET_COOKIE = "spe_login_"
+HINT_COOKIE = "spe_hint"
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 API = "/api/v1/"
@@ -26,6 +28,9 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NEXT_SECONDS = 600
 LONGEST_SECRET = 200
+LONGEST_HINT = 3500
+NO_HINT = "-"
+MOST_TICKETS = 6
 
 
 def services(request: Request) -> App:
@@ -118,6 +123,40 @@ def set_session(request: Request, response: Response, secret: str) -> None:
 def clear_session(response: Response) -> None:
     """Take the session cookie away."""
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
+
+
+def ticket_name(request: Request, name: str) -> str:
+    """The cookie of a sign-in under way; over https browsers let no other host set it (`__Host-`)."""
+    return f"{'__Host-' if settings(request).secure else ''}{TICKET_COOKIE}{name}"
+
+
+def remember_ticket(request: Request, response: Response, name: str, ticket: str) -> None:
+    """Keep the ticket of a sign-in while the browser is away; many that were left lying about are forgotten."""
+    kept = [cookie for cookie in request.cookies if cookie.startswith(ticket_name(request, ""))]
+    for old in kept if len(kept) >= MOST_TICKETS else ():
+        forget_ticket(request, response, old)
+    response.set_cookie(
+        ticket_name(request, name),
+        ticket,
+        max_age=NEXT_SECONDS,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=settings(request).secure,
+    )
+
+
+def forget_ticket(request: Request, response: Response, cookie: str) -> None:
+    """Take the cookie of a sign-in away."""
+    response.delete_cookie(cookie, path="/", httponly=True, samesite="lax", secure=settings(request).secure)
+
+
+def remember_hint(request: Request, response: Response, hint: str) -> None:
+    """Let the browser keep what the provider wants to see at sign-out; one that fits no cookie is left out."""
+    kept = hint if len(hint) <= LONGEST_HINT else NO_HINT
+    response.set_cookie(
+        HINT_COOKIE, kept, path="/sign-out", httponly=True, samesite="strict", secure=settings(request).secure
+    )
 
 
 def remember_next(request: Request, response: Response, address: str) -> None:

@@ -67,6 +67,13 @@ class Credentials(SqlTable[str, Credential]):
         ]
 
 
+def live(transaction: Transaction, kind: CredentialKind, now: datetime) -> tuple[Credential, ...]:
+    """Every credential of this kind that is neither used nor over, oldest first."""
+    fits = (credentials.c.kind == kind.value, credentials.c.used_at.is_(None), credentials.c.expires > now)
+    rows = transaction.all(sa.select(credentials).where(*fits).order_by(credentials.c.seq))
+    return tuple(Credentials(transaction).from_rows(rows))
+
+
 def answer_of(transaction: Transaction, key: str) -> str | None:
     """The stored answer to an Idempotency-Key, or None."""
     return transaction.run(sa.select(answers.c.answer).where(answers.c.key == key)).scalar()

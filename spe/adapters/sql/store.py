@@ -30,7 +30,7 @@ from spe.adapters.sql.workspaces import Sessions, Workspaces
 from spe.domain.errors import Stale, Unavailable
 from spe.domain.ids import PermitId, PersonId
 from spe.domain.intent import Leadership
-from spe.domain.person import Acceptance, Person
+from spe.domain.person import Acceptance, Credential, CredentialKind, Person
 
 
 class SqlUnitOfWork:
@@ -115,6 +115,10 @@ class SqlUnitOfWork:
     def person_of(self, issuer: str, subject: str) -> Person | None:
         """The person behind an identity, or None."""
         return self.people.of_identity(issuer, subject)
+
+    def live_credentials(self, kind: CredentialKind, now: datetime) -> tuple[Credential, ...]:
+        """Every credential of this kind that still opens something, oldest first."""
+        return credentials.live(self._t, kind, now)
 
     def answer_of(self, key: str) -> str | None:
         """The stored answer to an Idempotency-Key, or None."""

@@ -11,6 +11,7 @@ __all__ = ["problem_page", "routers"]
 
 SUBJECTS: Final = (
     "entry",
+    "login",
     "home",
     "guide",
     "workspaces",

@@ -5,7 +5,19 @@
 from spe.adapters.sql.guards.shape import Guard, moves
 
 PLACES = (
-    Guard(table="people", keys=(("seq",), ("id",), ("issuer", "subject")), fixed=("seq", "id", "issuer", "subject")),
+    Guard(
+        table="people",
+        keys=(("seq",), ("id",), ("issuer", "subject")),
+        fixed=("seq", "id"),
+        update=(
+            (
+                # Somebody whom the environment itself registered gets the identity of an invitation, once.
+                "identity-fixed",
+                "(NEW.issuer <> OLD.issuer OR NEW.subject <> OLD.subject)"
+                " AND (OLD.issuer <> 'local' OR NEW.issuer = 'local')",
+            ),
+        ),
+    ),
     Guard(table="acceptances", keys=(("person", "permit", "terms"),)),
     Guard(
         table="credentials",
