@@ -1,4 +1,4 @@
-"""The portal on an address of its own, with an identity provider, over a world of a test; as many replicas as wanted."""
+"""The portal on an address of its own, with an identity provider, over a world of a test; in replicas if wanted."""
 
 import threading
 import time

@@ -21,10 +21,10 @@ function made() {
     cookies: { keys: ["of-the-tests"] },
     acrValues: ["https://refeds.org/profile/mfa"],
     claims: {
-      openid: ["sub"],
+      openid: ["sub", "amr"],
       profile: ["name", "voperson_id"],
       aarc: ["eduperson_assurance", "eduperson_entitlement"],
-      acr: null, amr: null, auth_time: null, sid: null, iss: null,
+      acr: null, auth_time: null, sid: null, iss: null,
     },
     conformIdTokenClaims: settings.conform ?? true,
     features: {
@@ -38,9 +38,14 @@ function made() {
         },
       },
     },
+    // The library refuses to call private addresses; here the portal has one.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (ctx, id) => accounts()[id] && { accountId: id, claims: () => ({ sub: id, ...accounts()[id].claims }) },
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     loadExistingGrant: async (ctx) => {
+      const known = ctx.oidc.session.grantIdFor(ctx.oidc.client.clientId);
+      const kept = known && (await ctx.oidc.provider.Grant.find(known));
+      if (kept) return kept;
       const grant = new ctx.oidc.provider.Grant({
         clientId: ctx.oidc.client.clientId,
         accountId: ctx.oidc.session.accountId,

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from spe.adapters.identity.provider import Metadata, Provider
 from spe.adapters.identity.settings import OidcSettings
 from spe.adapters.identity.tokens import Tokens
-from spe.adapters.identity.wire import Wire
+from spe.adapters.identity.wire import Wire, read_object
 from spe.domain.errors import Unavailable
 from spe.domain.signin import Shown
 from spe.ports.identity import PORT, Attempt, Ended, Identity, NotVouched, Why
@@ -136,6 +137,7 @@ class OidcProvider:
             redirect_uri=self._settings.redirect,
             **self._wire.options(),
         )
+        client.register_compliance_hook("access_token_response", _meant)
         async with client:
             try:
                 issued = await client.fetch_token(
@@ -183,6 +185,15 @@ class OidcProvider:
         if not 0 <= value <= now.timestamp() + self._settings.skew_seconds:
             raise NotVouched(Why.FORGED, "auth-time")
         return datetime.fromtimestamp(value, UTC)
+
+
+def _meant(response: httpx2.Response) -> httpx2.Response:
+    """An answer that says yes or no; a provider that is busy, moved or broken says neither."""
+    if response.status_code not in (200, 400, 401):
+        raise Unavailable(PORT, f"it answered with status {response.status_code}")
+    if response.status_code == 200:
+        read_object(response)
+    return response
 
 
 def _values(claim: object) -> frozenset[str]:

@@ -11,6 +11,11 @@ PLACES = (
         fixed=("seq", "id"),
         update=(
             (
+                "exists",
+                "EXISTS (SELECT 1 FROM people x WHERE x.id <> NEW.id"
+                " AND x.issuer = NEW.issuer AND x.subject = NEW.subject)",
+            ),
+            (
                 # Somebody whom the environment itself registered gets the identity of an invitation, once.
                 "identity-fixed",
                 "(NEW.issuer <> OLD.issuer OR NEW.subject <> OLD.subject)"
