@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "hub": ("spe.cli.hub", "app", "What the Hub's process reads when it starts."),
     "db": ("spe.cli.db", "app", "The database's schema."),
     "login": ("spe.cli.login", "login", "Keep an address and a token for the other commands."),
+    "person": ("spe.cli.person", "app", "People: list, register, invite; the first operator."),
     "permit": ("spe.cli.permit", "app", "Permits: list, grant, confirm, suspend, revoke."),
     "workspace": ("spe.cli.workspace", "app", "Workspaces and notebook sessions."),
     "dataset": ("spe.cli.dataset", "app", "Datasets: register, verify, profile."),

@@ -30,7 +30,7 @@ from spe.domain.errors import (
 
 log = logging.getLogger("spe.web")
 MEDIA_TYPE = "application/problem+json"
-PROGRAMS = ("/api/", "/workspace/", "/gate/", "/hub/", "/healthz", "/readyz")
+PROGRAMS = ("/api/", "/workspace/", "/gate/", "/hub/", "/login/ended", "/healthz", "/readyz")
 LONGEST_FIELD = 120
 
 

@@ -259,6 +259,38 @@ def test_a_second_person_with_the_same_identity_is_stale(store: SqlStore, world:
         uow.people.add(a_person("author"))
 
 
+def test_a_local_person_is_bound_to_an_identity_once(store: SqlStore, world: World) -> None:
+    local = replace(a_person("nina"), issuer="local")
+    with store.begin() as uow:
+        uow.people.add(local)
+    with store.begin() as uow:
+        bound = uow.people.save(replace(local, issuer="https://login.example", subject="s-1"))
+    with store.read() as uow:
+        assert uow.person_of("https://login.example", "s-1") == bound
+        assert uow.person_of("local", "nina") is None
+    with pytest.raises(Refused, match="bound once"), store.begin() as uow:
+        uow.people.save(replace(bound, subject="s-2"))
+
+
+def test_live_credentials_are_those_of_a_kind_that_are_neither_used_nor_over(store: SqlStore, world: World) -> None:
+    made = [
+        replace(_credential(world), digest=name, **changes)
+        for name, changes in {
+            "first": {},
+            "used": {"used_at": NOW},
+            "over": {"expires": NOW},
+            "link": {"kind": CredentialKind.LINK},
+            "second": {"facts": {"sid": "s-1"}},
+        }.items()
+        for changes in [{"kind": CredentialKind.SESSION, "expires": NOW + HOUR, **changes}]
+    ]
+    with store.begin() as uow:
+        for credential in made:
+            uow.credentials.add(credential)
+    with store.read() as uow:
+        assert uow.live_credentials(CredentialKind.SESSION, NOW) == (made[0], made[4])
+
+
 # --- transactions -------------------------------------------------------------------------------------------
 
 

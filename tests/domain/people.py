@@ -11,7 +11,8 @@ from spe.policy.house import read_roles
 
 POLICIES = Path(spe.__file__).parent.parent / "policies"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-GRANTS, EXCLUSIVE = read_roles(POLICIES / "roles.yaml")
+ROLES = read_roles(POLICIES / "roles.yaml")
+GRANTS, EXCLUSIVE = ROLES.permissions, ROLES.exclusive
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Policy documents are read strictly: what is wrong is refused as a whole, with the nearest right word."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from spe.disclosure.registry import catalogue
 from spe.disclosure.settings import as_strict, meet
 from spe.domain.errors import Invalid
+from spe.domain.principal import Role
 from spe.domain.verdict import Severity
 from spe.policy.disclosure import changes, explanations
 from spe.policy.loader import load_disclosure, load_profile, policies_folder, read_policies
@@ -190,3 +192,46 @@ def test_merging_keeps_a_waiver_only_where_both_allow_it(tmp_path: Path) -> None
     merged = meet(known.named("one").policy, known.named("two").policy)
 
     assert [setting.waivable for setting in merged.settings] == [True, False]
+
+
+def roles_with(tmp_path: Path, sign_in: str) -> Path:
+    """The shipped policies with another text of what roles ask of a sign-in."""
+    folder = tmp_path / "policies"
+    shutil.copytree(policies_folder(), folder, ignore=shutil.ignore_patterns("cases"))
+    head = (folder / "roles.yaml").read_text().partition("sign_in:")[0]
+    (folder / "roles.yaml").write_text(head + sign_in)
+    return folder
+
+
+def test_every_role_of_the_shipped_policies_asks_for_a_second_factor_and_an_age() -> None:
+    found = read_policies(policies_folder())
+
+    assert set(found.sign_in) == set(found.permissions)
+    for asked in found.sign_in.values():
+        assert "https://refeds.org/profile/mfa" in asked.acr
+        assert asked.amr == ("mfa",)
+        assert asked.hours == 12
+    assert found.sign_in[Role.AUTHORISED_USER].assurance == ("https://refeds.org/assurance/IAP/high",)
+
+
+def test_what_roles_ask_of_a_sign_in_is_part_of_the_digest(tmp_path: Path) -> None:
+    weaker = read_policies(roles_with(tmp_path, "sign_in: {board: {hours: 12}}\n"))
+
+    assert weaker.sign_in[Role.BOARD].acr == ()
+    assert weaker.digest != read_policies(policies_folder()).digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sign_in: {nobody: {hours: 1}}",
+        "sign_in: {board: {factors: [mfa]}}",
+        "sign_in: {board: {hours: -1}}",
+        "sign_in: {board: {acr: ['two words']}}",
+        "sign_in: {board: {acr: mfa}}",
+        "sign_in: [board]",
+    ],
+)
+def test_what_is_half_understood_about_signing_in_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"roles\.yaml"):
+        read_policies(roles_with(tmp_path, text))

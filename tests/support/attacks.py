@@ -64,6 +64,16 @@ def file_row(world: World, path: str, sha256: str, key: str = "rl-1", size: int 
     return (statement, key, path, sha256, size)
 
 
+def local_person(person: str) -> tuple[str, ...]:
+    """Somebody whom no identity provider vouches for yet."""
+    return (
+        "INSERT INTO people (id, issuer, subject, name, organisation, roles, active, version)"
+        " VALUES (?, 'local', ?, 'Nina', '', '[\"auditor\"]', TRUE, 0)",
+        person,
+        person,
+    )
+
+
 def terms_row(world: World, digest: str, *, people: tuple[str, ...], ends: str = "") -> Steps:
     columns = (
         "title, purpose, conditions, starts, access_mode, memory_bytes, cpu, disk_bytes, daily_bytes, idle_minutes"
@@ -351,8 +361,21 @@ PLACES: tuple[Attack, ...] = (
         ("INSERT INTO credentials (digest, kind, person, created_at, expires, facts, version)"
          " VALUES ('d', 'link', ?, ?, ?, '{}', 0)", w.author.id, WHEN, WHEN),
         ("UPDATE credentials SET person = ?", w.board[0].id)]),
-    Attack(name="become somebody else", code="fixed",
+    Attack(name="become somebody else", code="identity-fixed",
            steps=lambda w: [("UPDATE people SET subject = 'mallory' WHERE id = ?", w.author.id)]),
+    Attack(name="take an identity away", code="identity-fixed",
+           steps=lambda w: [("UPDATE people SET issuer = 'local' WHERE id = ?", w.author.id)]),
+    Attack(name="rename somebody local", code="identity-fixed", steps=lambda w: [
+        local_person("p-local"), ("UPDATE people SET subject = 'mallory' WHERE id = 'p-local'",)]),
+    Attack(name="bind an identity that somebody has", code="exists", steps=lambda w: [
+        local_person("p-local"),
+        ("UPDATE people SET issuer = ?, subject = ? WHERE id = 'p-local'", w.author.issuer, w.author.subject)]),
+    Attack(name="bind a second identity", code="identity-fixed", steps=lambda w: [
+        local_person("p-local"),
+        ("UPDATE people SET issuer = 'https://login.example', subject = 'a' WHERE id = 'p-local'",),
+        ("UPDATE people SET issuer = 'https://login.example', subject = 'b' WHERE id = 'p-local'",)]),
+    Attack(name="give a person another number", code="fixed",
+           steps=lambda w: [("UPDATE people SET id = 'p-other' WHERE id = ?", w.author.id)]),
     Attack(name="change an accepted text", code="fixed", steps=lambda w: [
         ("INSERT INTO acceptances (person, permit, terms, at) VALUES (?, ?, 'a', ?)", w.author.id, w.permit.id, WHEN),
         ("UPDATE acceptances SET terms = 'b'",)]),

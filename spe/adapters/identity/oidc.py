@@ -201,4 +201,5 @@ def _values(claim: object) -> frozenset[str]:
     given = claim.split() if isinstance(claim, str) else claim
     if not isinstance(given, list):
         return frozenset()
-    return frozenset(v for v in given[:MOST_VALUES] if isinstance(v, str) and v.isascii() and v.isprintable())
+    texts = (v for v in given[:MOST_VALUES] if isinstance(v, str) and v.isascii() and v.isprintable())
+    return frozenset(text for text in texts if text and " " not in text)

@@ -22,6 +22,7 @@ from spe.ports.identity import PORT
 
 LARGEST = 256 * 1024
 AT_ONCE = 8
+WAIT_SECONDS = 1.0
 PAUSE_SECONDS = 2.0
 R = TypeVar("R")
 
@@ -58,7 +59,7 @@ class Wire:
         """Carry out one exchange before the deadline. Raises `Unavailable`, or what `act` means to raise."""
         if self._clock() < self._closed_until:
             raise Unavailable(PORT, "it did not answer a moment ago")
-        if not self._places.acquire(timeout=self._seconds):
+        if not self._places.acquire(timeout=WAIT_SECONDS):
             raise Unavailable(PORT, "too many sign-ins wait for it")
         try:
             return asyncio.run(self._bounded(act))

@@ -9,7 +9,7 @@ from pydantic import Field
 from spe.domain.ids import PersonId
 from spe.domain.person import Person
 from spe.domain.principal import Permission, Role
-from spe.services.people import LINK_HOURS, TOKEN_DAYS
+from spe.services.people import INVITATION_HOURS, LINK_HOURS, TOKEN_DAYS
 from spe.services.transact import demand
 from spe.web.api.bodies import In, Line, Out, Words
 from spe.web.api.conditions import IdempotencyKey, created
@@ -54,6 +54,12 @@ class LinkLife(In):
     """How long a one-time link lives."""
 
     hours: Annotated[float, Field(gt=0, le=24 * 14)] = LINK_HOURS
+
+
+class InvitationLife(In):
+    """How long an invitation lives."""
+
+    hours: Annotated[float, Field(gt=0, le=24 * 14)] = INVITATION_HOURS
 
 
 class TokenLife(In):
@@ -110,6 +116,12 @@ def register(request: Request, app: Services, by: By, body: NewPerson, key: Idem
 def link(app: Services, web: Web, by: By, person: Key, body: LinkLife) -> LinkOut:
     """A one-time sign-in link; whoever opens it first is that person."""
     return LinkOut(link=f"{web.portal_url}/sign-in/{app.people.link(PersonId(person), hours=body.hours, by=by)}")
+
+
+@router.post("/people/{person}/invitations", status_code=status.HTTP_201_CREATED)
+def invite(app: Services, web: Web, by: By, person: Key, body: InvitationLife) -> LinkOut:
+    """An invitation: the first identity that signs in with it is this person's from then on."""
+    return LinkOut(link=f"{web.portal_url}/invitation/{app.people.invite(PersonId(person), hours=body.hours, by=by)}")
 
 
 @router.post("/people/{person}/tokens", status_code=status.HTTP_201_CREATED)

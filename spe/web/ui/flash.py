@@ -53,7 +53,7 @@ BANNERS: Final = {
     "review-waived": Banner("The exception is written down.", "The request is now in review."),
     "release-recalled": Banner("The release is recalled.", "Nothing of it can be downloaded any more."),
     "workspace-moved": Banner("It is under way.", "The conditions below show what happens.", "info"),
-    "person-registered": Banner("The person is registered.", "Make a sign-in link for them now."),
+    "person-registered": Banner("The person is registered.", "How they come in is shown here."),
     "person-on": Banner("The account is switched on."),
     "person-off": Banner("The account is switched off.", "It opens nothing from now on."),
     "dataset-registered": Banner("The dataset version is registered."),

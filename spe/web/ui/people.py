@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from spe.domain.errors import Invalid, NotFound, Refused
 from spe.domain.ids import PersonId
-from spe.domain.person import Person
+from spe.domain.person import LOCAL_ISSUER, Person
 from spe.domain.principal import Permission, Principal, Role
 from spe.services.app import App
-from spe.services.people import LINK_HOURS
-from spe.web.auth import Services, settings
+from spe.services.people import INVITATION_HOURS, LINK_HOURS
+from spe.web.auth import Services, services, settings
 from spe.web.ui.flash import done
 from spe.web.ui.form import Form
 from spe.web.ui.page import needs, page, wrong
@@ -19,7 +19,6 @@ from spe.web.ui.words import ROLES
 
 router = APIRouter()
 Manager = Annotated[Principal, Depends(needs(Permission.PEOPLE_MANAGE))]
-ISSUER = "local"
 FIELDS = ("name", "organisation", "issuer", "subject")
 
 
@@ -31,10 +30,10 @@ def all_of_them(request: Request, app: Services, me: Manager) -> Response:
 
 
 @router.get("/people/new")
-def new(request: Request, me: Manager) -> Response:
+def new(request: Request, app: Services, me: Manager) -> Response:
     """The empty form."""
     del me
-    return _form(request, {**dict.fromkeys(FIELDS, ""), "issuer": ISSUER}, ())
+    return _form(request, {**dict.fromkeys(FIELDS, ""), "issuer": app.logins.issuer}, ())
 
 
 @router.post("/people/new")
@@ -64,9 +63,24 @@ def one(request: Request, person: PersonId, app: Services, me: Manager) -> Respo
 def link(request: Request, person: PersonId, app: Services, me: Manager) -> Response:
     """Make a one-time link and show it this once: it is nowhere stored, so there is no page to go back to."""
     _known(app, person, me)
-    secret = app.people.link(person, by=me)
+    try:
+        secret = app.people.link(person, by=me)
+    except Refused as refusal:
+        return _page(request, app, person, me, status=409, errors=wrong(refusal))
     until = app.house.ports.clock.now() + timedelta(hours=LINK_HOURS)
     return _page(request, app, person, me, link=f"{settings(request).portal_url}/sign-in/{secret}", until=until)
+
+
+@router.post("/people/{person}/invitation")
+def invite(request: Request, person: PersonId, app: Services, me: Manager) -> Response:
+    """Make an invitation and show it this once."""
+    _known(app, person, me)
+    try:
+        secret = app.people.invite(person, by=me)
+    except Refused as refusal:
+        return _page(request, app, person, me, status=409, errors=wrong(refusal))
+    until = app.house.ports.clock.now() + timedelta(hours=INVITATION_HOURS)
+    return _page(request, app, person, me, link=f"{settings(request).portal_url}/invitation/{secret}", until=until)
 
 
 @router.get("/people/{person}/switch")
@@ -95,11 +109,23 @@ def _known(app: App, person: PersonId, me: Principal) -> Person:
 
 
 def _page(request: Request, app: App, person: PersonId, me: Principal, *, status: int = 200, **more: Any) -> Response:
-    context: dict[str, Any] = {"link": "", "until": None, **more}
-    return page(request, "people/one.html", status=status, person=_known(app, person, me), **context)
+    known = _known(app, person, me)
+    context: dict[str, Any] = {"link": "", "until": None, "entry": _entry(app, known), **more}
+    return page(request, "people/one.html", status=status, person=known, **context)
+
+
+def _entry(app: App, person: Person) -> str:
+    """What an operator can make for the person to come in with: a link, an invitation, or nothing."""
+    if not person.active:
+        return ""
+    if not app.logins.offered:
+        return "link"
+    return "invitation" if person.issuer == LOCAL_ISSUER else ""
 
 
 def _form(
     request: Request, given: dict[str, str], chosen: tuple[str, ...], *, status: int = 200, **more: Any
 ) -> Response:
-    return page(request, "people/new.html", status=status, given=given, chosen=chosen, roles_=ROLES, **more)
+    offered = services(request).logins.offered
+    context = {"given": given, "chosen": chosen, "roles_": ROLES, "provider": offered, **more}
+    return page(request, "people/new.html", status=status, **context)

@@ -184,6 +184,11 @@ def test_what_the_specification_allows_is_believed(
     assert identify(settings).subject == "olga"
 
 
+def test_values_that_are_no_single_words_are_left_out(settings: OidcSettings, evil: Hostile) -> None:
+    evil.gives(evil.signed(evil.claims(NONCE, amr=["not mfa", "", 7, None, "é", "pwd"])))
+    assert identify(settings).shown.amr == {"pwd"}
+
+
 @pytest.mark.parametrize(("skew", "believed"), [(25, True), (-25, True), (40, False), (-40, False)])
 def test_the_clocks_may_differ_by_what_is_set(skew: int, believed: bool, settings: OidcSettings, evil: Hostile) -> None:
     now = int(time.time())

@@ -26,6 +26,7 @@ TERMS = {
 BODIES: dict[str, Any] = {
     "POST /people": {"issuer": "i", "subject": "s", "name": "\x01", "roles": ["checker"]},
     "POST /people/{person}/links": {},
+    "POST /people/{person}/invitations": {},
     "POST /people/{person}/tokens": {},
     "POST /permits": {"issuer": "B", "terms": TERMS},
     "POST /permits/{permit}:preview-amend": TERMS,
@@ -50,6 +51,7 @@ ROWS: dict[str, str] = {
     "POST /people": "?xxxxx+x",
     "GET /people/me": "?+++++++",
     "POST /people/{person}/links": "?xxxxx+x",
+    "POST /people/{person}/invitations": "?xxxxx+x",
     "POST /people/{person}/tokens": "?xxxxx+x",
     "POST /people/{person}:deactivate": "?xxxxx+x",
     "POST /people/{person}:activate": "?xxxxx+x",
