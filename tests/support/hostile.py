@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -133,13 +134,15 @@ def say(handler: BaseHTTPRequestHandler, body: bytes, *, status: int = 200, **he
 
 
 @contextmanager
-def hostile() -> Iterator[Hostile]:
-    """A hostile provider that is still well-behaved, until the block ends."""
+def hostile(*, tls: ssl.SSLContext | None = None) -> Iterator[Hostile]:
+    """A hostile provider that is still well-behaved, until the block ends; over TLS if wanted."""
     made = Hostile()
     handler = type("Handler", (_Handler,), {"hostile": made})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    made.issuer = f"http://127.0.0.1:{server.server_port}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    made.issuer = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     made.documents["/.well-known/openid-configuration"] = made.metadata()
     made.publishes({**made.key.as_dict(private=False), "use": "sig"})
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

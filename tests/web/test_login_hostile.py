@@ -1,21 +1,27 @@
 """The portal beside providers that fail, lie or are not the one that was asked: endings, mix-ups, silence."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 
+from spe.adapters.identity.oidc import OidcProvider
 from spe.domain.person import Credential, CredentialKind
 from spe.domain.principal import Role, founder
-from tests.support.ground import Ground
+from spe.web.app import create_public
+from spe.web.settings import WebSettings
+from tests.support.ground import SETUP, Ground
 from tests.support.hostile import Hostile, hostile, rsa_key, say
 from tests.support.instance import free_ports
 from tests.support.portal import Portal, oidc_settings, portal
-from tests.support.prepared import Template
+from tests.support.prepared import Template, over
 from tests.support.provider import Visitor, account, client_of, provider
 from tests.web.test_login import query_of, set_clock, with_query
 
@@ -338,3 +344,64 @@ def test_a_provider_that_is_killed_signs_nobody_in_and_nobody_out(
         assert (page.status_code, "Your identity provider does not answer" in page.text) == (503, True)
         assert visitor.ask("GET", f"{url}/people").status_code == 200
     other.close()
+
+
+def test_over_https_cookies_travel_on_https_only_and_belong_to_this_host(
+    ground: Ground, evil: Hostile, tmp_path: Path
+) -> None:
+    web = WebSettings(
+        portal_url="https://spe.example", views_url="https://views.example", service_token="h" * 64, secure=True
+    )
+    settings = oidc_settings(evil, web.portal_url, tmp_path)  # type: ignore[arg-type]
+    app = over(ground, identity=OidcProvider(settings))
+    app.people.register(
+        issuer=evil.issuer, subject="olga", name="Olga", organisation="", roles=[Role.OPERATOR], by=SETUP
+    )
+    with TestClient(create_public(app, web), base_url=web.portal_url, follow_redirects=False) as browser:
+        away = browser.get("/login")
+        cookie = away.headers["set-cookie"]
+        assert cookie.startswith("__Host-spe_login_")
+        assert all(f"; {word}" in cookie for word in ("HttpOnly", "Path=/", "SameSite=lax", "Secure", "Max-Age=600"))
+        asked = query_of(away.headers["location"])
+        evil.gives(evil.signed(evil.claims(asked["nonce"])))
+        back = browser.get("/login/callback", params={"state": asked["state"], "code": "c", "iss": evil.issuer})
+        assert back.status_code == 303
+        given = back.headers.get_list("set-cookie")
+        assert len(given) == 3
+        assert all("Secure" in one and "HttpOnly" in one for one in given)
+        assert [
+            one for one in given if one.startswith("spe_hint=") and "SameSite=strict" in one and "Path=/sign-out" in one
+        ]
+
+
+def test_whoever_is_in_is_not_sent_away_again(desk: Portal, evil: Hostile, visitor: Visitor) -> None:
+    sign_in(desk, evil, visitor)
+    answer_ = visitor.ask("GET", f"{desk.url}/login?next=/people")
+    assert answer_.headers["location"] == "/people"
+    assert visitor.ask("GET", f"{desk.url}/login?fresh=yes").headers["location"].startswith(evil.issuer)
+
+
+def test_nothing_is_stored_for_those_who_only_ask(desk: Portal, evil: Hostile) -> None:
+    before = stored(desk)
+    browser = Visitor()
+    for _ in range(10):
+        begun(desk, browser)
+        browser.ask("GET", f"{desk.url}/login/callback?state=x&code=y")
+    browser.close()
+    assert stored(desk) == before
+
+
+def stored(desk: Portal) -> dict[str, int]:
+    with closing(sqlite3.connect(desk.ground.folder / "spe.db")) as database:
+        tables = ("answers", "credentials", "audit_entries", "people")
+        return {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
+def test_the_database_holds_neither_state_nor_code_nor_token(desk: Portal, evil: Hostile, visitor: Visitor) -> None:
+    asked = begun(desk, visitor)
+    token = evil.signed(evil.claims(asked["nonce"]))
+    evil.gives(token, access_token="an-access-token-of-the-tests")
+    assert answer(desk, visitor, asked, code="a-code-of-the-tests").status_code == 303
+    kept = b"".join(path.read_bytes() for path in desk.ground.folder.glob("spe.db*"))
+    for secret in (asked["state"], asked["nonce"], "a-code-of-the-tests", "an-access-token-of-the-tests", token):
+        assert secret.encode() not in kept

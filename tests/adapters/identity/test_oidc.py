@@ -2,18 +2,22 @@
 
 import hmac
 import json
+import ssl
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from spe.adapters.identity.oidc import OidcProvider
@@ -652,3 +656,56 @@ def test_an_old_answer_to_an_old_question_is_none(settings: OidcSettings, evil: 
             {"code": "c", "iss": evil.issuer}, late, hours=12, now=late.begun + timedelta(seconds=1)
         )
     assert caught.value.reason == "iat"
+
+
+def certificate(folder: Path, address: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate that vouches for itself and for this address, and a server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "provider of the tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    authority, private = folder / "authority.pem", folder / "key.pem"
+    authority.write_bytes(made.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, private)
+    return authority, context
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "believed"),
+    [("127.0.0.1", True, True), ("127.0.0.1", False, False), ("127.0.0.2", True, False)],
+)
+def test_a_provider_counts_only_with_a_certificate_that_is_trusted_for_its_address(
+    address: str, named: bool, believed: bool, tmp_path: Path
+) -> None:
+    authority, context = certificate(tmp_path, address)
+    with hostile(tls=context) as evil:
+        evil.gives(evil.signed(evil.claims(NONCE)))
+        settings = settings_of(evil, tmp_path, ca_file=authority if named else None)
+        if believed:
+            assert identify(settings).subject == "olga"
+        else:
+            with pytest.raises(Unavailable, match="certificate"):
+                identify(settings)
+            assert evil.asked == {}
+
+
+def test_an_https_provider_has_no_plain_endpoint(tmp_path: Path) -> None:
+    authority, context = certificate(tmp_path, "127.0.0.1")
+    with hostile(tls=context) as evil:
+        plain = evil.issuer.replace("https:", "http:")
+        evil.documents[METADATA] = evil.metadata(token_endpoint=f"{plain}/token")
+        with pytest.raises(Unavailable, match="token_endpoint"):
+            identify(settings_of(evil, tmp_path, ca_file=authority))
