@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from spe.adapters.bubblewrap.sandbox import HOME, Bind, Bounds, SandboxSpec
+from spe.adapters.bubblewrap.sandbox import Bind, Bounds, SandboxSpec
+from spe.domain.notebook import DATA, HOME, OUTPUTS, PLACES, SETTINGS, SHARED, VARIABLES, server_flags
 from spe.domain.permit import Limits
 
 SOCKET = "/run/nb/nb.sock"
@@ -18,16 +19,15 @@ _HUB = "http+unix://" + quote("/run/door/hub.sock", safe="") + "/hub/api"
 
 # JupyterLab asks a far server for news and newer versions on its first start; nothing far exists here.
 _LAB_DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-_SETTINGS = "/opt/jupyter"
-_LAB_DEFAULTS_FILE = f"{_SETTINGS}/labconfig/default_setting_overrides.json"
+_LAB_DEFAULTS_FILE = f"{SETTINGS}/labconfig/default_setting_overrides.json"
 
 # A script that a cell shows could open windows and peer connections to any address: no policy of a page forbids
 # those, so the part that runs such scripts is left out.
 _LAB_PAGE = {"disabledExtensions": {"@jupyterlab/javascript-extension": True}}
-_LAB_PAGE_FILE = f"{_SETTINGS}/labconfig/page_config.json"
+_LAB_PAGE_FILE = f"{SETTINGS}/labconfig/page_config.json"
 
 # Parts that the gate refuses anyway; without them the server starts sooner and looks for no programs.
-_SERVER_FILE = f"{_SETTINGS}/jupyter_server_config.json"
+_SERVER_FILE = f"{SETTINGS}/jupyter_server_config.json"
 _LEFT_OUT = ("jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 
 
@@ -64,19 +64,18 @@ def notebook_shape(
         command=command,
         environment={
             "SPE_WORKSPACE": workspace,
-            "SPE_DATA_DIR": "/data",
-            "SPE_OUTPUTS_DIR": "/workspace/outputs",
+            **PLACES,
             "SPE_DOOR": "/run/door/spe.sock",
             **environment,
         },
         writable=(
             Bind(source=str(places.home), target=HOME),
-            Bind(source=str(places.shared), target="/workspace/shared"),
-            Bind(source=str(places.outputs), target="/workspace/outputs"),
+            Bind(source=str(places.shared), target=SHARED),
+            Bind(source=str(places.outputs), target=OUTPUTS),
             Bind(source=str(places.notebook), target="/run/nb"),
         ),
         read_only=(Bind(source=str(places.door), target="/run/door"), *data),
-        folders=("/data",),
+        folders=(DATA,),
         files={
             _LAB_DEFAULTS_FILE: json.dumps(_LAB_DEFAULTS),
             _LAB_PAGE_FILE: json.dumps(_LAB_PAGE),
@@ -99,18 +98,7 @@ def server_command(python: str, *, terminals: bool = False) -> tuple[str, ...]:
         "-m",
         "jupyterhub.singleuser",
         f"--ServerApp.sock={SOCKET}",
-        "--HubOAuth.cache_max_age=15",
-        f"--ServerApp.root_dir={HOME}",
-        "--ServerApp.default_url=/lab",
-        f"--ServerApp.terminals_enabled={terminals}",
-        "--ServerApp.quit_button=False",
-        "--ServerApp.allow_remote_access=True",
-        "--ContentsManager.allow_hidden=False",
-        # The gate counts every byte and ends the day's budget; the server's own brake would only drop output.
-        "--ZMQChannelsWebsocketConnection.limit_rate=False",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.extension_manager=readonly",
+        *server_flags(terminals=terminals),
     )
 
 
@@ -124,12 +112,5 @@ def server_environment(from_hub: Mapping[str, str], *, base_url: str) -> dict[st
         **kept,
         "JUPYTERHUB_API_URL": _HUB,
         "JUPYTERHUB_SERVICE_URL": f"http+unix://{quote(SOCKET, safe='')}{base_url}",
-        "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
-        "JUPYTERHUB_ALLOW_TOKEN_IN_URL": "0",
-        "JUPYTER_SERVER_ALLOW_UNAUTHENTICATED_ACCESS": "0",
-        "JUPYTER_CONFIG_PATH": _SETTINGS,
-        "JUPYTER_RUNTIME_DIR": "/run/jupyter",
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "IPYTHONDIR": f"{HOME}/.ipython",
-        "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - the sandbox's own tmpfs
+        **VARIABLES,
     }
