@@ -145,11 +145,14 @@ def hub_settings(settings: Settings) -> HubSettings:
         proxy_api_url=settings.proxy_api,
         proxy_auth_token=given.proxy,
         portal_url=settings.portal_url,
-        portal_socket=str(embedded.layout(settings).internal),
+        portal_internal=settings.internal_address or str(embedded.layout(settings).internal),
         portal_token_file=str(given.portal_file),
         oauth_client_id=HUB_CLIENT,
         oauth_client_secret=given.oauth,
         hub_token=given.hub,
+        # In a cluster the Hub is asked by pods of the same namespace, whose policies say by which.
+        hub_bind_url="" if settings.on_one_host else f"http://0.0.0.0:{settings.hub_internal}",
+        spawner="portal" if settings.on_one_host else "pod",
     )
 
 

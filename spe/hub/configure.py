@@ -10,8 +10,8 @@ from typing import Any
 from spe.hub.entry import still_entitled
 from spe.hub.proxy import TellingProxy
 from spe.hub.roles import PORTAL_SERVICE, roles
+from spe.hub.session import refusals
 from spe.hub.settings import HubSettings
-from spe.hub.spawner import PortalSpawner, refusals
 
 TEMPLATES = Path(__file__).with_name("templates")
 PERSON_PATTERN = r"^p-[a-z0-9]{16}$"
@@ -41,7 +41,9 @@ def configure(c: Any, settings: HubSettings) -> None:
 
 def _addresses(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.bind_url = settings.public_url
-    c.JupyterHub.hub_bind_url = settings.hub_url
+    c.JupyterHub.hub_bind_url = settings.hub_bind_url or settings.hub_url
+    if settings.hub_bind_url:
+        c.JupyterHub.hub_connect_url = settings.hub_url
     # The proxy is a sibling, not a child: open websockets outlive a restart of the Hub.
     c.JupyterHub.proxy_class = TellingProxy
     c.ConfigurableHTTPProxy.should_start = False
@@ -93,7 +95,7 @@ def _login(c: Any, settings: HubSettings) -> None:
     oauth.username_pattern = PERSON_PATTERN
     # Without auth state the hook is never called.
     oauth.enable_auth_state = True
-    oauth.refresh_user_hook = still_entitled(settings.portal_socket, settings.portal_token_file)
+    oauth.refresh_user_hook = still_entitled(settings.portal_internal, settings.portal_token_file)
     oauth.auth_refresh_age = settings.refresh_seconds
     oauth.auth_refresh_strict = True
     oauth.refresh_pre_spawn = True
@@ -109,13 +111,41 @@ def _scopes(c: Any, settings: HubSettings) -> None:
 
 
 def _sessions(c: Any, settings: HubSettings) -> None:
-    c.JupyterHub.spawner_class = PortalSpawner
-    c.PortalSpawner.portal_socket = settings.portal_socket
-    c.PortalSpawner.portal_token_file = settings.portal_token_file
-    c.Spawner.hub_connect_url = settings.notebook_hub_url
+    _SPAWNERS[settings.spawner](c, settings)
     c.Spawner.start_timeout = settings.start_seconds
     c.Spawner.http_timeout = settings.start_seconds
     c.Spawner.poll_interval = settings.poll_seconds
     c.Spawner.default_url = "/lab"
     # Nothing of the Hub's own environment goes into a session.
     c.Spawner.env_keep = []
+
+
+def _on_the_portals_host(c: Any, settings: HubSettings) -> None:
+    from spe.hub.spawner import PortalSpawner
+
+    c.JupyterHub.spawner_class = PortalSpawner
+    c.PortalSpawner.portal_internal = settings.portal_internal
+    c.PortalSpawner.portal_token_file = settings.portal_token_file
+    c.Spawner.hub_connect_url = settings.notebook_hub_url
+
+
+def _in_pods(c: Any, settings: HubSettings) -> None:
+    # KubeSpawner is in the Hub's image only.
+    from spe.hub.pods import PodSpawner
+
+    c.JupyterHub.spawner_class = PodSpawner
+    c.PodSpawner.portal_internal = settings.portal_internal
+    c.PodSpawner.portal_token_file = settings.portal_token_file
+    # Each workspace has its namespace, named by the portal with each start; the Hub may make pods there only.
+    c.PodSpawner.enable_user_namespaces = False
+    c.PodSpawner.events_enabled = False
+    c.PodSpawner.services_enabled = False
+    c.PodSpawner.storage_pvc_ensure = False
+    c.PodSpawner.remember_pvc_name = False
+    c.PodSpawner.handle_legacy_names = False
+    c.PodSpawner.profile_list = []
+    c.PodSpawner.slug_scheme = "safe"
+    c.PodSpawner.delete_stopped_pods = True
+
+
+_SPAWNERS = {"portal": _on_the_portals_host, "pod": _in_pods}

@@ -16,14 +16,14 @@ ENTITLED_SECONDS = 2.0
 RefreshHook = Callable[[Any, Any, Any], Awaitable[bool]]
 
 
-def still_entitled(portal_socket: str, portal_token_file: str) -> RefreshHook:
+def still_entitled(portal_internal: str, portal_token_file: str) -> RefreshHook:
     """The `refresh_user_hook`: true only when the portal says `{"entitled": true}` within two seconds."""
 
     async def ask(authenticator: Any, user: Any, auth_state: Any) -> bool:
         del auth_state
         name = str(user.name)
         try:
-            answer = await portal_at(portal_socket, portal_token_file).get(
+            answer = await portal_at(portal_internal, portal_token_file).get(
                 f"/hub/entitled?user={quote(name, safe='')}", seconds=ENTITLED_SECONDS
             )
         except PortalSilent as silence:

@@ -1,4 +1,4 @@
-"""How the Hub speaks to the portal: JSON over the Unix socket of the portal's internal application.
+"""How the Hub speaks to the portal: JSON to the portal's internal application, on a Unix socket or a port.
 
 Three outcomes and no fourth: an answer, a refusal with its sentence, or silence. An error of the portal
 itself, an answer that is not JSON and a redirect count as silence, because nothing was decided.
@@ -15,11 +15,12 @@ from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from spe.hub.settings import read_private
+from spe.hub.settings import is_socket, read_private
 
 _LONGEST_SENTENCE = 1000
 _LARGEST_ANSWER = 1 << 20
 _CONNECT_SECONDS = 2.0
+_ON_A_SOCKET = "http://portal"
 
 
 class PortalSilent(Exception):
@@ -51,10 +52,13 @@ class _OneSocket(Resolver):
 
 
 class PortalClient:
-    """A client of the portal's `/hub/…` paths. The token is never part of its `repr` or of an error."""
+    """A client of the portal's `/hub/…` paths. The token is never part of its `repr` or of an error.
 
-    def __init__(self, socket_path: str, token: str) -> None:
-        self._socket_path = socket_path
+    `address` is the path of a Unix socket, or `http://host:port` without a trailing slash.
+    """
+
+    def __init__(self, address: str, token: str) -> None:
+        self._address = address
         self._token = token
         self._http: SimpleAsyncHTTPClient | None = None
 
@@ -71,7 +75,7 @@ class PortalClient:
         if body is not None:
             headers["Content-Type"] = "application/json"
         request = HTTPRequest(
-            f"http://portal{path}",
+            f"{_ON_A_SOCKET if is_socket(self._address) else self._address}{path}",
             method=method,
             headers=headers,
             body=body,
@@ -93,15 +97,15 @@ class PortalClient:
                 force_instance=True,
                 max_clients=256,
                 max_body_size=_LARGEST_ANSWER,
-                resolver=_OneSocket(self._socket_path),
+                resolver=_OneSocket(self._address) if is_socket(self._address) else None,
             )
         return self._http
 
 
 @cache
-def portal_at(socket_path: str, token_file: str) -> PortalClient:
-    """The one client for this socket; the token is read from a file only its owner may read."""
-    return PortalClient(socket_path, read_private(Path(token_file)).strip())
+def portal_at(address: str, token_file: str) -> PortalClient:
+    """The one client for this address; the token is read from a file only its owner may read."""
+    return PortalClient(address, read_private(Path(token_file)).strip())
 
 
 def _understood(response: HTTPResponse) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 _KEY_DIGITS = 64
+_MAY_BE_EMPTY = {"hub_bind_url"}
+_SPAWNERS = {"portal", "pod"}
 # Zero would switch the question "may this person still enter?" off (the Hub reads it so), hours would too.
 _RANGES = {
     "refresh_seconds": (1, 60),
@@ -34,7 +36,10 @@ class HubSettings:
     """Everything the Hub's configuration depends on. URLs carry no trailing slash; times are seconds.
 
     `hub_token` is what the portal shows the Hub; the file `portal_token_file` holds what the Hub shows the
-    portal. `notebook_hub_url` is the Hub's address as seen from inside a session.
+    portal, whose internal application is at `portal_internal`: a socket's path or `http://host:port`.
+    `hub_url` is where others reach the Hub, `hub_bind_url` where it listens when that is another address.
+    `spawner` says where sessions run: `portal` on its host, `pod` in a cluster. `notebook_hub_url` is the
+    Hub's address as seen from inside a session on the portal's host.
     """
 
     db_url: str
@@ -45,11 +50,13 @@ class HubSettings:
     proxy_api_url: str
     proxy_auth_token: str = field(repr=False)
     portal_url: str
-    portal_socket: str
+    portal_internal: str
     portal_token_file: str
     oauth_client_id: str
     oauth_client_secret: str = field(repr=False)
     hub_token: str = field(repr=False)
+    hub_bind_url: str = ""
+    spawner: str = "portal"
     notebook_hub_url: str = "http+unix://%2Frun%2Fdoor%2Fhub.sock"
     sessions_per_person: int = 8
     concurrent_starts: int = 16
@@ -73,6 +80,11 @@ class HubSettings:
         settings = cls(**document)
         _check_values(settings, path)
         return settings
+
+
+def is_socket(address: str) -> bool:
+    """Whether an address of the portal is the path of a Unix socket."""
+    return address.startswith("/")
 
 
 def read_private(path: Path) -> str:
@@ -101,13 +113,17 @@ def _check_values(settings: HubSettings, path: Path) -> None:
         value = getattr(settings, entry.name)
         if type(value) is not entry.type:
             raise BadSettings(f"{path}: {entry.name} must be of type {getattr(entry.type, '__name__', '?')}.")
-        if value == "":
+        if value == "" and entry.name not in _MAY_BE_EMPTY:
             raise BadSettings(f"{path}: {entry.name} is empty.")
     for name, (least, most) in _RANGES.items():
         if not least <= getattr(settings, name) <= most:
             raise BadSettings(f"{path}: {name} must be between {least} and {most}.")
     if len(settings.crypt_key) != _KEY_DIGITS or not set(settings.crypt_key) <= set(string.hexdigits):
         raise BadSettings(f"{path}: crypt_key must be {_KEY_DIGITS} hexadecimal digits.")
+    if not is_socket(settings.portal_internal) and not settings.portal_internal.startswith("http://"):
+        raise BadSettings(f"{path}: portal_internal must be the path of a socket or `http://host:port`.")
+    if settings.spawner not in _SPAWNERS:
+        raise BadSettings(f"{path}: spawner must be one of {', '.join(sorted(_SPAWNERS))}.")
     # At DEBUG the Hub's libraries print requests whole; nothing may make them do so here.
     if settings.log_level not in {"INFO", "WARNING", "ERROR"}:
         raise BadSettings(f"{path}: log_level must be INFO, WARNING or ERROR, so that no token is ever logged.")

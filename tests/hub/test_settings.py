@@ -18,7 +18,7 @@ SETTINGS = Written(
     proxy_api_url="http://127.0.0.1:3",
     proxy_auth_token="proxy-token",
     portal_url="http://127.0.0.1:4",
-    portal_socket="/tmp/s",
+    portal_internal="/tmp/s",
     portal_token_file="/tmp/t",
     oauth_client_id="hub",
     oauth_client_secret="client-secret",
@@ -73,9 +73,9 @@ def test_an_unknown_field_stops_the_hub(file: Path) -> None:
 
 def test_a_missing_field_stops_the_hub(file: Path) -> None:
     document = json.loads(file.read_text())
-    del document["portal_socket"]
+    del document["portal_internal"]
     write_private(file, json.dumps(document))
-    with pytest.raises(BadSettings, match="lacks these fields: portal_socket"):
+    with pytest.raises(BadSettings, match="lacks these fields: portal_internal"):
         Read.read(file)
 
 

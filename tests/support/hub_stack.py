@@ -70,7 +70,7 @@ class Stack:
                 "proxy_api_url": f"http://127.0.0.1:{proxy_api}",
                 "proxy_auth_token": secrets.token_hex(32),
                 "portal_url": f"http://127.0.0.1:{portal}",
-                "portal_socket": str(folder / "internal.sock"),
+                "portal_internal": str(folder / "internal.sock"),
                 "portal_token_file": str(folder / "portal.token"),
                 "oauth_client_id": "hub",
                 "oauth_client_secret": secrets.token_hex(32),

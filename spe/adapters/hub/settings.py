@@ -16,13 +16,16 @@ class HubSettings:
     """What the Hub is told. URLs without trailing slash; times in seconds; secrets never in `repr`.
 
     - `public_url`: where browsers find the Hub's proxy, `http://localhost:PORT`
-    - `hub_url`: where the Hub listens, `http://127.0.0.1:PORT`; its API is below `/hub/api`
+    - `hub_url`: where others reach the Hub, `http://127.0.0.1:PORT`; its API is below `/hub/api`
+    - `hub_bind_url`: where the Hub listens when that is another address, `http://0.0.0.0:8081` in a cluster
     - `proxy_api_url`, `proxy_auth_token`: the proxy's control interface
     - `portal_url`: the portal as browsers and the Hub's OAuth client see it, `http://127.0.0.1:PORT`
-    - `portal_socket`, `portal_token_file`: the portal's internal application and what to show it
+    - `portal_internal`, `portal_token_file`: the portal's internal application, a socket's path or
+      `http://host:port`, and what to show it
+    - `spawner`: where sessions run, `portal` (on the portal's host) or `pod` (in a cluster)
     - `hub_token`: what the portal shows the Hub's API
     - `crypt_key`: 64 hexadecimal digits; `cookie_secret_file` is made by the Hub when absent
-    - `notebook_hub_url`: the Hub's address as seen inside a session
+    - `notebook_hub_url`: the Hub's address as seen inside a session on the portal's host; pods have their gate's
     - `active_sessions`: 0 for no limit
     """
 
@@ -34,11 +37,13 @@ class HubSettings:
     proxy_api_url: str
     proxy_auth_token: str = field(repr=False)
     portal_url: str
-    portal_socket: str
+    portal_internal: str
     portal_token_file: str
     oauth_client_id: str
     oauth_client_secret: str = field(repr=False)
     hub_token: str = field(repr=False)
+    hub_bind_url: str = ""
+    spawner: str = "portal"
     notebook_hub_url: str = "http+unix://%2Frun%2Fdoor%2Fhub.sock"
     sessions_per_person: int = 8
     concurrent_starts: int = 16
