@@ -1,13 +1,21 @@
-"""Notebook sandboxes of the embedded environment, started for the Hub's thin spawner.
-
-In a cluster the Hub makes pods itself and this port is not used.
-"""
+"""Notebook sandboxes, started for the Hub's spawner: processes of one host, or places in which the Hub makes pods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from spe.domain.ids import PersonId, WorkspaceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Where the Hub's proxy enters (the gate); in a cluster `pod` says what the Hub's pod must be made of.
+
+    `pod` is a plain JSON object, the facts that the canonical pod depends on; None where none is to be made.
+    """
+
+    url: str
+    pod: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +32,13 @@ class Running:
 class Sandboxes(Protocol):
     """Starts, watches and ends notebook sandboxes."""
 
-    def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
-        """Start and wait until the notebook answers; the URL by which the Hub's proxy enters (the gate).
+    def start(
+        self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
+    ) -> Started:
+        """Start and wait until the notebook answers; in a cluster, until all is ready for its pod.
 
         A running sandbox of the same specification is left as it is. Raises `Rejected` with the end of
-        the log when the process ended, `Unavailable` when the supervisor is silent.
+        the log when the process ended, `Unavailable` when the supervisor or the cluster is silent.
         """
         ...
 

@@ -16,7 +16,7 @@ from spe.domain.permit import Permit
 from spe.domain.principal import GATE, RECONCILER, Permission, Principal
 from spe.domain.workspace import Session, SessionState
 from spe.ports.hub import Progress
-from spe.ports.sandbox import Running
+from spe.ports.sandbox import Running, Started
 from spe.ports.store import UnitOfWork
 from spe.services.context import House
 from spe.services.journal import record
@@ -107,18 +107,20 @@ class SessionService:
         """How long a session may last at most."""
         return timedelta(hours=self._house.policies().rules.session_hours)
 
-    def launch(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
+    def launch(
+        self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
+    ) -> Started:
         """Start the sandbox for the Hub's spawner; only for a start that was asked for here (T79)."""
         denials = self._denials_to_launch(workspace, person)
         if denials:
             raise Refused(denials)
         self._house.ports.sandboxes.stop(workspace, person)  # an older one has tokens that the Hub forgot
-        url = self._house.ports.sandboxes.start(workspace, person, environment=environment, base_url=base_url)
+        started = self._house.ports.sandboxes.start(workspace, person, environment=environment, base_url=base_url)
         late = self._denials_to_launch(workspace, person)
         if late:
             self._house.ports.sandboxes.stop(workspace, person)
             raise Refused(late)
-        return url
+        return started
 
     def opened(self, workspace: WorkspaceId, person: PersonId) -> None:
         """The session's address is open in the Hub's proxy: from now on a browser that goes there arrives."""

@@ -49,6 +49,23 @@ def test_the_token_is_shown_as_bearer(folder: Path) -> None:
     assert ask(folder, handler) == {"seen": "Bearer the-token"}
 
 
+def test_a_portal_at_a_port_is_asked_there() -> None:
+    async def talk() -> dict[str, object]:
+        app = web.Application()
+        app.router.add_get("/hub/x", answering(200, '{"entitled": true}'))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        try:
+            return await PortalClient(f"http://127.0.0.1:{port}", "the-token").get("/hub/x", seconds=5)
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(talk()) == {"entitled": True}
+
+
 @pytest.mark.parametrize(
     "handler",
     [

@@ -116,3 +116,16 @@ def test_no_secret_shows_in_the_repr_of_the_settings(shown: object, file: Path) 
         text = shown(settings)  # type: ignore[operator]
         for secret in (SETTINGS.crypt_key, "proxy-token", "client-secret", "hub-token"):
             assert secret not in text
+
+
+@pytest.mark.parametrize("address", ["internal.sock", "https://portal:9001", "portal:9001"])
+def test_the_portal_is_at_a_socket_or_at_a_port(file: Path, address: str) -> None:
+    _change(file, portal_internal=address)
+    with pytest.raises(BadSettings, match="portal_internal must be"):
+        Read.read(file)
+
+
+def test_an_unknown_spawner_stops_the_hub(file: Path) -> None:
+    _change(file, spawner="docker")
+    with pytest.raises(BadSettings, match="spawner must be one of pod, portal"):
+        Read.read(file)

@@ -11,6 +11,7 @@ from spe.domain.errors import NotFound, Rejected, Unauthenticated, Unavailable
 from spe.domain.ids import PersonId, WorkspaceId
 from spe.domain.person import Person
 from spe.domain.workspace import Session, SessionState
+from spe.ports.sandbox import Started
 from spe.services.oauth import challenge_of
 from tests.support.asking import denied, told
 from tests.support.ground import CLIENT, Ground
@@ -22,7 +23,7 @@ def start(ground: Ground, name: str = "researcher") -> Session:
     return ground.app.sessions.start(ground.workspace_id, by=ground.by(name))
 
 
-def launch(ground: Ground, name: str = "researcher") -> str:
+def launch(ground: Ground, name: str = "researcher") -> Started:
     return ground.app.sessions.launch(ground.workspace_id, ground.id_of(name), environment={}, base_url="/")
 
 
@@ -228,10 +229,12 @@ class SlowSandboxes(MemorySandboxes):
 
     meanwhile: Callable[[], None]
 
-    def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
-        url = super().start(workspace, person, environment=environment, base_url=base_url)
+    def start(
+        self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
+    ) -> Started:
+        started = super().start(workspace, person, environment=environment, base_url=base_url)
         self.meanwhile()
-        return url
+        return started
 
 
 @pytest.mark.parametrize("code", OBSTACLES)

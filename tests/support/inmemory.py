@@ -20,7 +20,7 @@ from spe.ports.checker import CheckJob, CheckResult
 from spe.ports.cluster import Observed, SealReport, Step, StepKind
 from spe.ports.hub import HubSession, Progress
 from spe.ports.outputs import Candidate
-from spe.ports.sandbox import Running
+from spe.ports.sandbox import Running, Started
 from spe.services.app import App
 
 Key = tuple[WorkspaceId, PersonId]
@@ -51,12 +51,16 @@ class MemorySandboxes:
     exits: dict[Key, int] = field(default_factory=dict)
     reasons: dict[Key, str] = field(default_factory=dict)
     refusal: str = ""
+    pod: Mapping[str, object] | None = None
 
-    def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
+    def start(
+        self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
+    ) -> Started:
         if self.refusal:
             raise Rejected("sandbox", self.refusal)
         self.exits.pop((workspace, person), None)
-        return self.running.setdefault((workspace, person), f"http+unix://%2Frun%2F{workspace}%2Fin.sock")
+        url = self.running.setdefault((workspace, person), f"http+unix://%2Frun%2F{workspace}%2Fin.sock")
+        return Started(url=url, pod=self.pod)
 
     def poll(self, workspace: WorkspaceId, person: PersonId) -> Running:
         key = (workspace, person)

@@ -1,6 +1,6 @@
 """What the Hub and its spawner ask: who may stay, start this session, does it run, end it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,9 +31,10 @@ class EntitledOut(Out):
 
 
 class StartedOut(Out):
-    """Where the Hub's proxy enters: the gate."""
+    """Where the Hub's proxy enters: the gate; and in a cluster what the notebook's pod is made of."""
 
     url: str
+    pod: dict[str, Any] | None = None
 
 
 class RunningOut(Out):
@@ -56,8 +57,10 @@ def entitled(app: Services, user: Annotated[str, Query(max_length=40)]) -> Entit
 def start(app: Services, workspace: Key, person: Key, body: Start) -> StartedOut:
     """Start the sandbox, if the start was asked for in the portal and the person may enter now."""
     environment = dict(body.env)
-    url = app.sessions.launch(WorkspaceId(workspace), PersonId(person), environment=environment, base_url=body.base_url)
-    return StartedOut(url=url)
+    started = app.sessions.launch(
+        WorkspaceId(workspace), PersonId(person), environment=environment, base_url=body.base_url
+    )
+    return StartedOut(url=started.url, pod=dict(started.pod) if started.pod is not None else None)
 
 
 @router.get("/sessions/{workspace}/{person}")

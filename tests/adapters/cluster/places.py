@@ -57,7 +57,7 @@ class Place:
         who = person or self.person
         return self.sandboxes.start(
             self.workspace, who, environment=environment, base_url=f"/user/{who}/{self.workspace}/"
-        )
+        ).url
 
     def seen(self) -> Observed:
         return self.cluster.observe(self.workspace)

@@ -212,6 +212,15 @@ def test_a_session_starts_only_when_it_was_asked_for_here(inner):
     assert inner.hub("GET", path).json()["running"] is False
 
 
+def test_what_a_pod_is_made_of_reaches_the_hub_and_only_where_there_are_pods(inner):
+    ground = inner.ground
+    path = f"/hub/sessions/{ground.workspace_id}/{ground.id_of('researcher')}:start"
+    ground.app.sessions.start(ground.workspace_id, by=ground.by("researcher"))
+    assert inner.hub("POST", path, json={"base_url": "/"}).json()["pod"] is None
+    ground.sandboxes.pod = {"namespace": "spe-ws", "data": [{"claim": "ds-1"}]}
+    assert inner.hub("POST", path, json={"base_url": "/"}).json()["pod"] == ground.sandboxes.pod
+
+
 def test_a_start_that_failed_reaches_the_hub_as_a_refusal_with_its_sentence(inner):
     ground = inner.ground
     ground.sandboxes.refusal = "The notebook ended: out of memory."

@@ -17,7 +17,7 @@ from spe.adapters.cluster.embedded.notebook import notebook_shape, server_comman
 from spe.adapters.cluster.embedded.records import Records
 from spe.domain.errors import Rejected, Unavailable
 from spe.domain.ids import PersonId, WorkspaceId
-from spe.ports.sandbox import Running
+from spe.ports.sandbox import Running, Started
 
 _READY_SECONDS = 60.0
 
@@ -42,7 +42,9 @@ class EmbeddedSandboxes:
         self._terminals = terminals
         self._command = command or server_command(host.python.executable, terminals=terminals)
 
-    def start(self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str) -> str:
+    def start(
+        self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
+    ) -> Started:
         """Start and wait until the notebook answers; the gate's address.
 
         The gate is asked to look again first: its last word may be older than what opened the door, and a
@@ -53,7 +55,7 @@ class EmbeddedSandboxes:
             GateControl(self._layout.gate(workspace)).reload()
         socket = self._layout.notebook(workspace, person) / "nb.sock"
         self._client.start_sandbox(spec, socket_path=socket, seconds=self._ready_seconds)
-        return self._layout.entrance(workspace)
+        return Started(url=self._layout.entrance(workspace))
 
     def specification(
         self, workspace: WorkspaceId, person: PersonId, *, environment: Mapping[str, str], base_url: str
