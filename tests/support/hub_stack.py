@@ -9,8 +9,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -57,8 +58,9 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
 class Stack:
     """The running chain. `settings` is what the Hub was told; `portal` is the stand-in."""
 
-    def __init__(self, folder: Path, **changes: object) -> None:
+    def __init__(self, folder: Path, hub_environment: Mapping[str, str] | None = None, **changes: object) -> None:
         self.folder = folder
+        self._hub_environment = dict(hub_environment or {})
         public, hub, proxy_api, portal = free_ports(4)
         self.settings = HubSettings(
             **{
@@ -111,7 +113,7 @@ class Stack:
 
     def start_hub(self) -> None:
         launch = hub_launch(settings_file=self.folder / "hub" / "settings.json", folder=self.folder / "hub")
-        self._launch("hub", launch)
+        self._launch("hub", replace(launch, env={**launch.env, **self._hub_environment}))
         self._up("hub", f"{self.settings.hub_url}/hub/api/health")
 
     def start_proxy(self) -> None:
@@ -198,12 +200,12 @@ class Stack:
 
 
 @contextmanager
-def running_stack(**changes: object) -> Iterator[Stack]:
+def running_stack(hub_environment: Mapping[str, str] | None = None, **changes: object) -> Iterator[Stack]:
     """A chain in a folder with a short lower-case path, gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="spe-", dir="/tmp").lower())
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        with Stack(folder, **changes) as stack:
+        with Stack(folder, hub_environment, **changes) as stack:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@ A suite that needs one fails without it, with the sentence that says what to set
 a skipped proof reads like a proof.
 """
 
+import json
 import os
 
 
@@ -20,6 +21,14 @@ def need(*names: str) -> tuple[str, ...]:
 def kubernetes() -> str:
     """Path of the kubeconfig of a cluster ≥ 1.30 that enforces NetworkPolicy; its user may do everything."""
     return need("KUBECONFIG")[0]
+
+
+def image(name: str) -> str:
+    """One of the product's images, `name@sha256:…`, as `make images` prints them: `SPE_IMAGES` is a JSON object."""
+    images = json.loads(need("SPE_IMAGES")[0])
+    if name not in images:
+        raise AssertionError(f"SPE_IMAGES names no image {name!r}; `make images` builds and prints all.")
+    return str(images[name])
 
 
 def vault() -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
 """A small real server that speaks the portal's side towards the Hub: OAuth issuer with PKCE on a loopback
 port, the internal `/hub/…` application on a Unix socket, and notebooks on Unix sockets.
 
-For the Hub's tests only. It holds no rules: a test says who is entitled, what is refused and when it is silent.
+For the Hub's tests only. It holds no rules: a test says who is entitled, what is refused, what a pod is made of and
+when it is silent.
 """
 
 import asyncio
@@ -50,6 +51,7 @@ class Script:
 
     entitled: set[str] = field(default_factory=set)
     refusals: dict[Key, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    pods: dict[Key, dict[str, Any]] = field(default_factory=dict)
     steps: dict[Key, tuple[int, str]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
     slow_to_stop: set[Key] = field(default_factory=set)
@@ -204,6 +206,9 @@ class StandinPortal:
             return _problem(409, {"title": "Stopped while starting"})
         if refusal := self.script.refusals.get(key):
             return _problem(*refusal)
+        if answer := self.script.pods.get(key):
+            self.sessions[key] = Session(*key, request=body, url=answer["url"])
+            return web.json_response(answer)
         folder = Path(self.folder, key[0][-6:], key[1][-6:])
         folder.mkdir(parents=True, exist_ok=True)
         socket = folder / "in.sock"
