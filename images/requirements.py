@@ -56,7 +56,9 @@ def read_pins(text: str) -> dict[str, Pin]:
         match = _NAME.match(lines[0]) if lines else None
         if match is None:
             continue
-        notes = [line.strip().lstrip("#").removeprefix(" via").strip() for line in lines if line.lstrip().startswith("#")]
+        notes = [
+            line.strip().lstrip("#").removeprefix(" via").strip() for line in lines if line.lstrip().startswith("#")
+        ]
         wanted = frozenset(canonical(note) for note in notes if _NAME.fullmatch(note))
         kept = tuple(line for line in lines if not line.lstrip().startswith("#"))
         found[canonical(match[0])] = Pin(kept, wanted)

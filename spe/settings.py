@@ -1,4 +1,4 @@
-"""Settings: YAML file < `SPE_…` variables (`__` nests) < what the command line says.
+"""Settings: YAML file < `SPE_…` variables (`__` nests) < files of secrets < what the command line says.
 
 Only `bootstrap` and `cli` see this; everything else receives values.
 """
@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 import spe
+from spe.policy.loader import policies_folder
 
 SOURCE = Path(spe.__file__).resolve().parent.parent
 
@@ -69,8 +76,8 @@ class Settings(BaseSettings):
     """`sqlite:////path` or `postgresql://…`; empty: SQLite below `home`."""
     dataset_roots: tuple[Path, ...] = ()
     """Folders of this host below which datasets may be registered; empty: any folder."""
-    policies: Path = SOURCE / "policies"
-    """Folder of the policy documents."""
+    policies: Path = Field(default_factory=policies_folder)
+    """Folder of the policy documents; where none is named, those beside the package or installed with it."""
     node_modules: Path = SOURCE / "node_modules"
     """Where configurable-http-proxy is installed."""
     origin: str = "spe.local/audit"
@@ -93,11 +100,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line, then environment, then the file named by `SPE_CONFIG`."""
+        """Command line, then the folder named by `SPE_CREDENTIALS`, then environment, then the file `SPE_CONFIG`.
+
+        A file of the folder is one setting, named like it (`database_url`, nested by `__`), and holds its value.
+        """
         del dotenv_settings
         file = os.environ.get("SPE_CONFIG", "")
         yaml = YamlConfigSettingsSource(settings_cls, yaml_file=file or None)
-        return init_settings, env_settings, file_secret_settings, yaml
+        credentials = NestedSecretsSettingsSource(
+            file_secret_settings,
+            secrets_dir=os.environ.get("SPE_CREDENTIALS") or None,
+            secrets_dir_missing="error",
+            secrets_prefix="",
+        )
+        return init_settings, credentials, env_settings, yaml
 
     @property
     def database(self) -> str:

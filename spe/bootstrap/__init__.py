@@ -19,7 +19,7 @@ from spe.adapters.objects.local import LocalObjects
 from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
 from spe.adapters.sql.store import SqlStore
-from spe.bootstrap.keys import Tokens, folder_of, tokens
+from spe.bootstrap.keys import Tokens, tokens
 from spe.domain.errors import Invalid
 from spe.policy.loader import read_policies
 from spe.policy.policyset import PolicySet
@@ -99,7 +99,9 @@ def _local_objects(settings: Settings) -> ObjectStore:
 
 
 def _local_secrets(settings: Settings) -> SecretStore:
-    return LocalSecrets(settings.home.resolve() / "secrets.sealed", folder_of(settings) / "seal.key")
+    # Beside what it seals, also where the processes' tokens come from elsewhere: it is made here, once.
+    home = settings.home.resolve()
+    return LocalSecrets(home / "secrets.sealed", home / "keys" / "seal.key")
 
 
 _OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects}

@@ -1,8 +1,9 @@
-"""`spe`: noun then verb. This module only hangs the commands up; each is imported when it is called."""
+"""`spe`: noun then verb. This module only hangs up the commands that are installed; each is imported when called."""
 
 import importlib
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -33,18 +34,23 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+def _installed(name: str) -> bool:
+    """Whether the command is there: inside a workspace only those are that its gate can answer."""
+    return name in COMMANDS and find_spec(COMMANDS[name][0]) is not None
+
+
 class Commands(TyperGroup):
     """Imports a command's module only when the command is named."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Names in the order of the table."""
         del ctx
-        return list(COMMANDS)
+        return [name for name in COMMANDS if _installed(name)]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         """The command, or None when there is none of that name."""
         del ctx
-        if cmd_name not in COMMANDS:
+        if not _installed(cmd_name):
             return None
         module, attribute, help_line = COMMANDS[cmd_name]
         if _asks_for_overview():
