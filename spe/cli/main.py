@@ -56,8 +56,10 @@ class Commands(TyperGroup):
         if _asks_for_overview():
             return _named(typer.main.get_command(_hung_up(cmd_name, _nothing)), cmd_name, help_line)
         found: Any = getattr(importlib.import_module(module), attribute)
-        app = found if isinstance(found, typer.Typer) else _hung_up(cmd_name, found)
-        return _named(typer.main.get_command(app), cmd_name, help_line)
+        # A noun keeps its verb, also when it has only one.
+        group = isinstance(found, typer.Typer)
+        made = typer.main.get_group(found) if group else typer.main.get_command(_hung_up(cmd_name, found))
+        return _named(made, cmd_name, help_line)
 
 
 def _named(command: Any, name: str, help_line: str) -> Any:

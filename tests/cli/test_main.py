@@ -2,6 +2,9 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
+
+from typer.testing import CliRunner
 
 from spe.cli.egress import VERDICTS
 from spe.cli.main import EXIT_CODES, application
@@ -19,3 +22,9 @@ def test_every_exit_status_is_in_the_manual_and_in_the_help() -> None:
 def test_every_kind_of_error_that_a_person_can_meet_has_its_own_status() -> None:
     kinds = {cls.__name__ for cls in errors.SpeError.__subclasses__() if cls.__module__ == errors.__name__}
     assert kinds - set(EXIT_CODES) == {"Corrupt"}
+
+
+def test_a_noun_with_one_verb_keeps_its_verb(tmp_path: Path) -> None:
+    done = CliRunner().invoke(application, ["db", "upgrade", "--home", str(tmp_path)], prog_name="spe")
+    assert done.exit_code == 0, done.output
+    assert "revision" in done.output
