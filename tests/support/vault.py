@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ class Environment:
         self._opened.append(VaultSecrets(self.settings(**changes)))
         return self._opened[-1]
 
+    def drop_login(self, mount: str) -> None:
+        """Take away a login method and the identities that logged in by it."""
+        accessor = self.admin.read(f"sys/auth/{mount}")["data"]["accessor"]
+        self._drop_identities(lambda alias: alias["mount_accessor"] == accessor)
+        self.admin.sys.disable_auth_method(mount)
+
+    def _drop_identities(self, ours: Callable[[dict[str, Any]], bool]) -> None:
+        found = self.admin.list("identity/entity-alias/id")
+        for alias in found["data"]["key_info"].values() if found else ():
+            if ours(alias):
+                self.admin.delete(f"identity/entity/id/{alias['canonical_id']}")
+
     def clear(self) -> None:
         """Take everything of this environment out of Vault again."""
         for each in self._opened:
@@ -107,10 +119,7 @@ class Environment:
             admin.delete(f"sys/mounts/{mount}")
         for policy in (self.layout.portal_policy, self.layout.lease_policy):
             admin.delete(f"sys/policies/acl/{policy}")
-        found = admin.list("identity/entity-alias/id")
-        for alias in found["data"]["key_info"].values() if found else ():
-            if alias["name"].startswith(stem):
-                admin.delete(f"identity/entity/id/{alias['canonical_id']}")
+        self._drop_identities(lambda alias: alias["name"].startswith(stem))
         admin.adapter.close()
 
 
@@ -118,7 +127,8 @@ class Environment:
 def named(folder: Path, **options: Any) -> Iterator[Environment]:
     """An environment in the Vault that the usual variables name."""
     address, ca, token = servers.vault()
-    environment = Environment(Place(address=address, ca=Path(ca), token=token), folder, **options)
+    kept = shutil.copy(ca, folder / "ca.pem")  # the named file may be replaced while we run
+    environment = Environment(Place(address=address, ca=kept, token=token), folder, **options)
     try:
         yield environment.prepare()
     finally:

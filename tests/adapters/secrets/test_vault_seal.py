@@ -175,7 +175,7 @@ def test_a_login_is_renewed_before_its_token_ends_and_by_what_the_file_says_then
     file.write_text(admin.write_data(f"{role}/secret-id", data={})["data"]["secret_id"])
     vault.until(lambda: works(store.names))
     store.revoke_all("ws-1")
-    admin.sys.disable_auth_method(mount)
+    home.drop_login(mount)
 
 
 def test_many_threads_that_find_their_login_ended_log_in_once(home):

@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture
 def home(tmp_path):
     address, ca, token = servers.vault()
-    made = vault.Environment(vault.Place(address=address, ca=ca, token=token), tmp_path)
+    made = vault.Environment(vault.Place(address=address, ca=Path(ca), token=token), tmp_path)
     yield made
     made.clear()
 
@@ -232,4 +233,4 @@ def test_a_service_account_logs_in_with_its_audience_and_nobody_else(home, names
         )
         assert held.names() == ("token",)
     finally:
-        home.admin.sys.disable_auth_method(mount)
+        home.drop_login(mount)

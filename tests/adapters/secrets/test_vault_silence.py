@@ -105,7 +105,7 @@ def test_a_redirect_is_not_followed_and_its_target_hears_nothing(server, tmp_pat
     store.close()
     target.close()
     assert (target.connections, target.heard) == (0, [])
-    assert len(server.heard) == len(CALLS)
+    assert len(CALLS) <= len(server.heard) <= len(CALLS) + 2  # a revocation tries all that it can end
 
 
 def test_a_vault_that_never_answers_is_given_up(server):
