@@ -18,6 +18,7 @@ from spe.adapters.notify.log import LogNotifier
 from spe.adapters.objects.local import LocalObjects
 from spe.adapters.secrets import ed25519
 from spe.adapters.secrets.local import LocalSecrets
+from spe.adapters.sql.postgres import is_postgres
 from spe.adapters.sql.store import SqlStore
 from spe.bootstrap.keys import Tokens, tokens
 from spe.domain.errors import Invalid
@@ -162,10 +163,11 @@ def holder(settings: Settings) -> str:
     """The name under which this process leads the loops.
 
     On one host the supervisor keeps exactly one portal for a home, and a new one starts only when the old
-    one is gone; so the name is the home's, and a restarted portal goes on at once. On a cluster each process
-    has a name of its own.
+    one is gone; so the name is the home's, and a restarted portal goes on at once. Over PostgreSQL, or on a
+    cluster, there are several, which may share a host, a home and a number; so each process has a name that no
+    other ever had.
     """
     host = os.uname().nodename
-    if settings.on_one_host:
+    if settings.on_one_host and not is_postgres(settings.database):
         return f"{host}:{settings.home.resolve()}"
-    return f"{host}:{os.getpid()}:{os.urandom(8).hex()}"
+    return f"{host}:{os.urandom(8).hex()}"

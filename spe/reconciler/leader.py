@@ -1,4 +1,8 @@
-"""Only one loop acts: a lease in the database, with a fence that every write of the loops carries."""
+"""Only one process acts: a lease in the database, with a fence that every write of the loops carries.
+
+A thread of its own renews the lease, so that a long step does not lose it. Whoever could not renew it in time stops
+acting on the world by its own watch, before it has asked who leads now; what it still writes the fence refuses.
+"""
 
 import logging
 import threading
@@ -21,6 +25,13 @@ Work = Callable[[dict[str, float]], None]
 log = logging.getLogger("spe.reconciler")
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+"""How often somebody who does not lead looks whether the lead is free."""
+
+
+def ticks() -> float:
+    """Seconds since boot; they go on while this process is stopped or the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class FencedStore:
@@ -39,8 +50,37 @@ class FencedStore:
         return self._store.fenced(self._leadership)
 
 
+class Lease:
+    """How long this process may act, by its own watch: counted from before it asked, so never longer than granted."""
+
+    def __init__(self, *, tick: Callable[[], float] = ticks) -> None:
+        self._tick = tick
+        self._until = 0.0
+
+    def hold(self, *, began: float, seconds: float) -> None:
+        """It was granted, or renewed, for so long; asked for at `began`."""
+        self._until = began + seconds
+
+    def lose(self) -> None:
+        """Somebody else leads."""
+        self._until = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process may act now."""
+        return self._tick() < self._until
+
+    def demand(self) -> None:
+        """Raises `Stale` when this process may not act."""
+        if not self.holds:
+            raise Stale("Another process may lead by now; this one stops acting.")
+
+
 class Loops:
-    """The threads of the reconciler: `quick`, `slow` and timers, all only while this process leads."""
+    """The threads of the reconciler: `quick`, `slow` and timers, all only while this process leads.
+
+    `holder` names this process among all that use the database.
+    """
 
     def __init__(self, app: App, *, rebind: Rebind, holder: str, minute: float = 20.0) -> None:
         self._app = app
@@ -49,26 +89,40 @@ class Loops:
         self._minute = minute
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._lease = Lease()
         self._fence = -1
         self._led = app
-        self._lock = threading.Lock()
+        self._renewed = 0.0
         self._slow_bell = threading.Event()
-        self.alive = 0.0
+
+    @property
+    def alive(self) -> float:
+        """When this process last made sure that it leads, in seconds since boot; 0 when it does not lead."""
+        return self._renewed if self._lease.holds else 0.0
 
     def start(self) -> None:
         """Start the threads."""
-        for name, work in (("quick", self._quick), ("slow", self._slow)):
+        for name, work in (("lead", self._keep), ("quick", self._quick), ("slow", self._slow)):
             thread = threading.Thread(target=self._forever, args=(work,), name=f"spe-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Ask the threads to end and wait for them."""
+        """Ask the threads to end, wait for them, and let somebody else lead at once."""
         self._stop.set()
         self._app.house.ring()
         self._slow_bell.set()
         for thread in self._threads:
             thread.join(timeout=10)
+        if self._lease.holds and not any(thread.is_alive() for thread in self._threads):
+            self._resign()
+
+    def _resign(self) -> None:
+        self._lease.lose()
+        try:
+            self._ask(seconds=0)
+        except SpeError as error:
+            log.info("%s; the lead ends by itself", error)
 
     def _forever(self, work: Work) -> None:
         state: dict[str, float] = {}
@@ -84,24 +138,32 @@ class Loops:
                 log.exception("unexpected; the loop goes on with the next round")
                 self._stop.wait(1.0)
 
+    def _keep(self, _: dict[str, float]) -> None:
+        """Take the lead when it is free, and renew it in time."""
+        began = ticks()
+        held = self._ask(seconds=LEASE_SECONDS)
+        if held is None:
+            self._lease.lose()
+        else:
+            self._follow(held)
+            self._renewed = began
+            self._lease.hold(began=began, seconds=LEASE_SECONDS)
+        self._stop.wait(LOOK_SECONDS if held is None else RENEW_SECONDS)
+
+    def _ask(self, *, seconds: float) -> Leadership | None:
+        house = self._app.house
+        return house.ports.store.lead(self._holder, now=house.ports.clock.now(), seconds=seconds)
+
+    def _follow(self, held: Leadership) -> None:
+        """Bind the use cases over writes that carry this fence."""
+        if held.fence != self._fence:
+            ports = replace(self._app.house.ports, store=FencedStore(self._app.house.ports.store, held))
+            self._led = self._rebind(replace(self._app.house, ports=ports, may_act=self._lease.demand))
+            self._fence = held.fence
+
     def _lead(self) -> App | None:
         """The app with fenced writes while this process leads, else None."""
-        now = time.monotonic()
-        with self._lock:
-            if now - self.alive < RENEW_SECONDS and self._fence >= 0:
-                return self._led
-            held = self._app.house.ports.store.lead(
-                self._holder, now=self._app.house.ports.clock.now(), seconds=LEASE_SECONDS
-            )
-            if held is None:
-                self._fence = -1
-                return None
-            self.alive = now
-            if held.fence != self._fence:
-                self._fence = held.fence
-                ports = replace(self._app.house.ports, store=FencedStore(self._app.house.ports.store, held))
-                self._led = self._rebind(replace(self._app.house, ports=ports))
-            return self._led
+        return self._led if self._lease.holds else None
 
     def _quick(self, state: dict[str, float]) -> None:
         bell = self._app.house.bell

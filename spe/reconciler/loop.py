@@ -65,9 +65,8 @@ class Reconciler:
         facts = self._facts(workspace_id)
         if facts.want.open:
             return
-        cluster = self._app.house.ports.cluster
         for kind in (StepKind.CUT, StepKind.STOP_SESSIONS):
-            cluster.apply(Step(kind=kind, workspace=workspace_id, reason=facts.want.reason))
+            self._apply(Step(kind=kind, workspace=workspace_id, reason=facts.want.reason))
         self._app.workspaces.end_sessions(workspace_id, f"Ended: {facts.want.reason}"[:500], by=RECONCILER)
         self._app.secrets.revoke_all(workspace_id)
 
@@ -75,7 +74,12 @@ class Reconciler:
         """Remove what is there for a workspace that the record does not know or has closed."""
         want = Desired(workspace=workspace_id, permit="", present=False, open=False)
         for step in plan(want, self._app.house.ports.cluster.observe(workspace_id)):
-            self._app.house.ports.cluster.apply(step)
+            self._apply(step)
+
+    def _apply(self, step: Step) -> None:
+        """One step on the world, by who leads. Raises `Stale` when that may be somebody else by now."""
+        self._app.house.may_act()
+        self._app.house.ports.cluster.apply(step)
 
     def _facts(self, workspace_id: WorkspaceId) -> Facts:
         house = self._app.house
@@ -112,7 +116,7 @@ class Reconciler:
             try:
                 if step.kind is StepKind.DATA:
                     step, changed = self._intact(step)
-                self._app.house.ports.cluster.apply(step)
+                self._apply(step)
                 if step.kind is StepKind.STOP_SESSIONS:
                     self._app.workspaces.end_sessions(facts.workspace.id, f"Ended: {step.reason}"[:500], by=RECONCILER)
             except Rejected as error:

@@ -29,7 +29,7 @@ class Outbox:
         self._kinds = kinds
 
     def drain(self, stop: threading.Event) -> int:
-        """Carry out what is due; returns how many succeeded."""
+        """Carry out what is due; returns how many succeeded. Raises `Stale` when somebody else may lead by now."""
         store, clock = self._app.house.ports.store, self._app.house.ports.clock
         with store.read() as uow:
             due = [i for i in uow.outbox.due(clock.now(), limit=MOST) if i.kind in self._kinds]
@@ -37,6 +37,7 @@ class Outbox:
         for intent in due:
             if stop.is_set():
                 break
+            self._app.house.may_act()
             try:
                 with under(f"effect-{intent.id}"):
                     self._kinds[intent.kind](intent.subject)

@@ -22,6 +22,10 @@ from spe.ports.sources import Sources
 from spe.ports.store import Store
 
 
+def _anybody() -> None:
+    """Nobody has to lead: there is one process, or somebody asked for this one thing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The adapters that `bootstrap` chose; without an identity provider people sign in by one-time links."""
@@ -47,6 +51,8 @@ class House:
     ports: Ports
     policies: Callable[[], PolicySet]
     origin: str
+    may_act: Callable[[], None] = _anybody
+    """Called before each act on the world; raises `Stale` in a process that has lost the lead."""
     bell: threading.Event = field(default_factory=threading.Event)
 
     def gate_token(self, workspace: str) -> str:

@@ -212,10 +212,11 @@ class Ground:
         return request
 
 
-def bare(folder: Path) -> Ground:
-    """The environment without anybody in it."""
-    url = f"sqlite:///{folder / 'spe.db'}"
-    migrations.upgrade(url)
+def bare(folder: Path, *, url: str = "") -> Ground:
+    """The environment without anybody in it, over a migrated database; without `url` a SQLite file in the folder."""
+    if not url:
+        url = f"sqlite:///{folder / 'spe.db'}"
+        migrations.upgrade(url)
     clock, sandboxes = TurnableClock(), MemorySandboxes()
     cluster, hub, outputs = MemoryCluster(sandboxes=sandboxes), MemoryHub(), MemoryOutputs()
     checker, notifier = MemoryChecker(), MemoryNotifier()
@@ -251,9 +252,9 @@ def bare(folder: Path) -> Ground:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[Ground]:
+def world(folder: Path, *, url: str = "") -> Iterator[Ground]:
     """People of every role, a dataset, a secret, an active permit and its ready workspace."""
-    ground = bare(folder)
+    ground = bare(folder, url=url)
     for name, role in CAST.items():
         ground.people[name] = ground.app.people.register(
             issuer="https://login.example",
