@@ -35,6 +35,11 @@ AdminUrl = Annotated[
 ]
 
 
+@app.callback()
+def _group() -> None:
+    """Stay a group with one command: `spe db upgrade` is what every sentence names."""
+
+
 @app.command()
 def upgrade(home: Home = None, owner_url: OwnerUrl = "", role: Role = "") -> None:
     """Bring the schema up to date; safe to repeat and to interrupt.

@@ -9,7 +9,7 @@ import typer
 
 from spe.cli.api import api
 from spe.cli.output import Form, Output, note, show, show_one
-from spe.domain.errors import Denial, Refused
+from spe.domain.errors import Denial, Refused, Unavailable
 from spe.domain.ids import PersonId
 from spe.domain.principal import Role, founder
 from spe.services.app import App
@@ -89,4 +89,7 @@ def _here(home: Path | None) -> tuple[App, str]:
     from spe.settings import settings_from
 
     settings = settings_from(home=home)
-    return bootstrap.build(settings), settings.portal_url
+    here = bootstrap.build(settings)
+    if here.house.ports.store.problems():
+        raise Unavailable("database", "run `spe db upgrade` first")
+    return here, settings.portal_url

@@ -367,9 +367,13 @@ PLACES: tuple[Attack, ...] = (
            steps=lambda w: [("UPDATE people SET issuer = 'local' WHERE id = ?", w.author.id)]),
     Attack(name="rename somebody local", code="identity-fixed", steps=lambda w: [
         local_person("p-local"), ("UPDATE people SET subject = 'mallory' WHERE id = 'p-local'",)]),
-    Attack(name="bind an identity that somebody has", code="exists", steps=lambda w: [
+    Attack(name="bind an identity that somebody has", code="identity-taken", steps=lambda w: [
         local_person("p-local"),
         ("UPDATE people SET issuer = ?, subject = ? WHERE id = 'p-local'", w.author.issuer, w.author.subject)]),
+    Attack(name="replace somebody who has the identity", code="identity-taken", only="sqlite", steps=lambda w: [
+        local_person("p-local"),
+        ("UPDATE OR REPLACE people SET issuer = ?, subject = ? WHERE id = 'p-local'",
+         w.author.issuer, w.author.subject)]),
     Attack(name="bind a second identity", code="identity-fixed", steps=lambda w: [
         local_person("p-local"),
         ("UPDATE people SET issuer = 'https://login.example', subject = 'a' WHERE id = 'p-local'",),

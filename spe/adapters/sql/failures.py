@@ -40,6 +40,7 @@ SENTENCES = {
     "not-releasing": "A release is made only of an approved request that is being released.",
     "not-approved": "This file was not approved in the review of this request.",
     "no-release": "A request is released only with a release on record.",
+    "identity-taken": "Somebody is registered with this identity already.",
     "identity-fixed": "The identity of a person is bound once and stays.",
     "used-once": "This was used already.",
     "index-gap": "The audit log grows by one entry at a time, at its end.",

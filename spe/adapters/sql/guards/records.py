@@ -11,7 +11,8 @@ PLACES = (
         fixed=("seq", "id"),
         update=(
             (
-                "exists",
+                # Its own rule, since SQLite's UPDATE OR REPLACE would remove the other person unasked.
+                "identity-taken",
                 "EXISTS (SELECT 1 FROM people x WHERE x.id <> NEW.id"
                 " AND x.issuer = NEW.issuer AND x.subject = NEW.subject)",
             ),
