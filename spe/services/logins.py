@@ -29,7 +29,7 @@ from spe.services.people import BY_PROVIDER, PeopleService, digest_of
 
 log = logging.getLogger("spe.logins")
 ATTEMPT_LIFE = timedelta(minutes=10)
-LONGEST_TICKET = 3000
+LONGEST_TICKET = 3600
 LATEST = 2**33
 OFF = Denial(code="switched-off", message="This account was switched off; ask an operator.")
 TAKEN = Denial(code="identity-taken", message="You are registered here already; sign in without the invitation.")

@@ -30,7 +30,8 @@ NEXT_SECONDS = 600
 LONGEST_SECRET = 200
 LONGEST_HINT = 3500
 NO_HINT = "-"
-MOST_TICKETS = 6
+MOST_TICKET_BYTES = 4000
+"""Together with one more they fit the 8 KiB that proxies give a header."""
 
 
 def services(request: Request) -> App:
@@ -132,9 +133,10 @@ def ticket_name(request: Request, name: str) -> str:
 
 def remember_ticket(request: Request, response: Response, name: str, ticket: str) -> None:
     """Keep the ticket of a sign-in while the browser is away; many that were left lying about are forgotten."""
-    kept = [cookie for cookie in request.cookies if cookie.startswith(ticket_name(request, ""))]
-    for old in kept if len(kept) >= MOST_TICKETS else ():
-        forget_ticket(request, response, old)
+    kept = {name: value for name, value in request.cookies.items() if name.startswith(ticket_name(request, ""))}
+    if sum(len(name) + len(value) for name, value in kept.items()) > MOST_TICKET_BYTES:
+        for old in kept:
+            forget_ticket(request, response, old)
     response.set_cookie(
         ticket_name(request, name),
         ticket,

@@ -33,7 +33,6 @@ from spe.web.ui.page import page
 
 log = logging.getLogger("spe.logins")
 router = APIRouter()
-LONGEST_NEXT = 1000
 LONGEST_ANSWER = 8000
 
 
@@ -79,7 +78,7 @@ def login_address(*, next: str = "/", invitation: str = "", fresh: bool = False)
 @router.get("/login")
 def begin(request: Request, app: Services, next: str = "/", invitation: str = "", fresh: str = "") -> Response:  # noqa: A002
     """Send the browser to the identity provider."""
-    place = safe_next(next) if len(next) <= LONGEST_NEXT else "/"
+    place = safe_next(next)
     if not app.logins.offered:
         return RedirectResponse(f"/sign-in?{urlencode({'next': place})}", status_code=303)
     invited = invitation[:LONGEST_SECRET]
