@@ -24,6 +24,8 @@ def commands() -> dict[str, list[str]]:
         "format": [python, "-m", "ruff", "format", "--check", "--cache-dir", str(CACHE / "ruff"), "."],
         "types": [python, "-m", "mypy", "--cache-dir", str(CACHE / "mypy")],
         "layers": [str(Path(python).parent / "lint-imports"), "--no-cache"],
+        "requirements": [python, "images/requirements.py", "--check"],
+        "schema": [python, "charts/schema.py", "--check"],
     }
 
 
