@@ -14,13 +14,14 @@ from kubespawner import KubeSpawner
 from traitlets import Float, Unicode
 
 from spe.hub.pod import BadFacts, Pod, PodFacts, notebook_pod, pod_name
-from spe.hub.podwatch import LEAST_GRACE, OwnReflectors
+from spe.hub.podwatch import OwnReflectors
 from spe.hub.portal import PortalRefused, PortalSilent, portal_at
 from spe.hub.refused import not_started
 from spe.hub.session import MARGIN_SECONDS, PAUSE_SECONDS, NotStarted, PortalSession, gate_of
 from spe.hub.stages import ENDED, exit_of, failure_of, stage_of
 
 _CONFLICT = 409
+_LEAST_GRACE = 1
 _STOPPED = "The session was stopped before it had started."
 _NO_FACTS = "The session was not started because the portal and the Hub do not fit together. Tell the operator."
 
@@ -128,6 +129,9 @@ class PodSpawner(OwnReflectors, KubeSpawner):  # type: ignore[misc]  # the libra
             self.log.info("%s was ended by the portal (%s).", self._log_name, type(error).__name__)
         await self.forget_quiet()
 
+    async def delete_forever(self) -> None:
+        """Nothing of the person's is the Hub's to delete: homes are the portal's, and outlive the Hub's record."""
+
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What the portal tells of its part, then how far the pod is; each step once."""
         told: tuple[int, str] | None = None
@@ -206,7 +210,7 @@ class PodSpawner(OwnReflectors, KubeSpawner):  # type: ignore[misc]  # the libra
         self, pod_name: str, delete_options: Any, grace_seconds: int, request_timeout: float
     ) -> bool:
         """Never without grace: at zero the object is gone while its processes live on."""
-        grace = delete_options.grace_period_seconds = max(LEAST_GRACE, grace_seconds)
+        grace = delete_options.grace_period_seconds = max(_LEAST_GRACE, grace_seconds)
         return bool(await super()._make_delete_pod_request(pod_name, delete_options, grace, request_timeout))
 
     async def _delete(self) -> None:

@@ -4,12 +4,13 @@ KubeSpawner keeps each for the life of the Hub: one that failed once makes every
 fail, and one of an idle namespace asks the API server again and again.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-LEAST_GRACE = 1
+_STOP_SECONDS = 5.0
 
 
 class OwnReflectors:
@@ -49,7 +50,16 @@ class OwnReflectors:
         known = table.get(key)
         if known is not None and when(known):
             del table[key]
-            await known.stop()
+            await _end(known)
+
+
+async def _end(reflector: Any) -> None:
+    """Its own `stop` passes on the cancellation of a watch that had not begun, as if it were ours."""
+    reflector._stopping = True
+    task = reflector.watch_task
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_STOP_SECONDS)
 
 
 def _given_up(reflector: Any) -> bool:

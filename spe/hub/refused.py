@@ -12,7 +12,7 @@ from typing import Any
 from spe.hub.session import NotStarted
 
 _TOLD_AT_MOST = 500
-_SECRET = re.compile(r"[0-9a-zA-Z_-]{32,}")
+_SECRET = re.compile(r"[0-9a-zA-Z_]{32,}")
 _RULE = re.compile(r"\b([A-Z]{1,2}[0-9]{2}): ")
 
 _NOT_YET = (
