@@ -45,6 +45,9 @@ class Server(Protocol):
     def make(self, template: str | None = None) -> str:
         """A database that belongs to the owner, empty or copied from another one; its name."""
 
+    def member(self) -> str:
+        """One more role, with the rights of the application and nothing of its own."""
+
 
 class Postgres:
     """A server of our own: initialised in a short folder, reachable by its socket only."""
@@ -78,6 +81,12 @@ class Postgres:
             self._process.send_signal(number)
             self._process.wait(120)
             self._process = None
+
+    def member(self) -> str:
+        """One more role, with the rights of the application and nothing of its own."""
+        name = f"spe_m{next(self._numbers)}"
+        self.run(f"CREATE ROLE {name} LOGIN INHERIT IN ROLE {self.application}")
+        return name
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -159,8 +168,15 @@ class Named:
         self._databases.append(name)
         return name
 
+    def member(self) -> str:
+        """One more role, with the rights of the application and nothing of its own."""
+        name, password = f"{self._prefix}_m{next(self._numbers)}", secrets.token_hex(16)
+        self.run(f"CREATE ROLE {name} LOGIN INHERIT PASSWORD '{password}' IN ROLE {self.application}")
+        self._passwords[name] = password
+        return name
+
     def remove(self) -> None:
-        """Drop every database and both roles."""
+        """Drop every database and every role."""
         for name in reversed(self._databases):
             self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         for role in self._passwords:
