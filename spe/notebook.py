@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from spe.domain.text import is_plain_path
 
@@ -51,7 +51,7 @@ class Found:
     size: int
 
 
-class _Door(http.client.HTTPConnection):
+class _SocketDoor(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("workspace", timeout=DOOR_SECONDS)
         self._path = path
@@ -61,6 +61,19 @@ class _Door(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def _door(place: str) -> http.client.HTTPConnection:
+    """The gate's door: a socket's path on one host, `http://host:port` in a cluster. Raises `Refused`."""
+    if not place:
+        raise Refused(0, ["This works inside a workspace only; there SPE_DOOR names the gate."])
+    if "://" not in place:
+        return _SocketDoor(place)
+    parts = urlsplit(place)
+    with suppress(ValueError):  # a port that is no number
+        if parts.scheme == "http" and parts.hostname:
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=DOOR_SECONDS)
+    raise Refused(0, ["SPE_DOOR does not name the gate; stop the session and start it again in the portal."])
 
 
 def inside() -> bool:
@@ -259,10 +272,7 @@ def _pieces(opened: BinaryIO, size: int, name: str) -> Iterator[bytes]:
 
 
 def _ask(method: str, path: str, data: bytes | Iterator[bytes] | None, headers: Mapping[str, str]) -> Any:
-    door = os.environ.get("SPE_DOOR", "")
-    if not door:
-        raise Refused(0, ["This works inside a workspace only; there SPE_DOOR names the gate."])
-    connection = _Door(door)
+    connection = _door(os.environ.get("SPE_DOOR", ""))
     try:
         # A refusal may come before everything was sent; then the answer is there to be read all the same.
         with suppress(BrokenPipeError, ConnectionResetError):

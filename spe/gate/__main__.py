@@ -1,4 +1,4 @@
-"""`python -m spe.gate FOLDER` runs the gate of the workspace whose folder is given."""
+"""`python -m spe.gate FOLDER` runs a gate on a host, `python -m spe.gate --pod` the gate of a workspace's namespace."""
 
 from spe.gate.main import main
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import HttpVersion11, web
@@ -17,8 +18,8 @@ from spe.domain.errors import Denial, Refused, SpeError
 from spe.gate import assets, headers, rules
 from spe.gate.config import GateConfig
 from spe.gate.journal import Journal
-from spe.gate.pages import refusal
-from spe.gate.passes import NO_PASS, Passes, by_the_hub
+from spe.gate.pages import refusal, status_of
+from spe.gate.passes import NO_PASS, Passes, by_the_hub, is_check
 from spe.gate.portal import Reporter
 from spe.gate.proxy import BrokenOffError, Exchange, forward
 from spe.gate.roster import Roster
@@ -30,6 +31,11 @@ from spe.gate.websocket import bridge
 PARTING_SECONDS = 1.0
 PARTING_PAUSE = 0.005
 
+UP_PAUSE = 0.1
+PASSING = frozenset({"no-session", "not-confirmed", "notebook-silent", "ended"})
+"""Refusals that may be over in a moment, while a session starts."""
+
+NOT_UP = Denial(code="not-up", message="The notebook is not up.")
 NO_SESSION = Denial(code="no-session", message="No session is running at this address.")
 OLD = Denial(code="malformed", message="This workspace speaks HTTP/1.1 only.")
 NO_FILE = Denial(code="no-file", message="The notebook interface has no such file.")
@@ -41,7 +47,11 @@ EVENTS = {
 
 
 class FrontDoor:
-    """Handler of `in.sock`."""
+    """Handler of the place where the Hub and its proxy enter.
+
+    `patience` is how many seconds the Hub's question whether a notebook is up may wait for a yes; a no would make
+    the Hub back off for seconds, and any other answer would count as up.
+    """
 
     def __init__(
         self,
@@ -52,7 +62,9 @@ class FrontDoor:
         passes: Passes,
         reporter: Reporter,
         journal: Journal,
+        patience: float = 0.0,
     ) -> None:
+        self._patience = patience
         self._config = config
         self._passes = passes
         self._roster = roster
@@ -81,6 +93,8 @@ class FrontDoor:
             _raise(None if request.version == HttpVersion11 else OLD)
             accepted = _accepted(target)
             session = self._roster.by_path(accepted.path)
+            if self._patience and is_check(request, accepted):
+                return await self._until_up(request, accepted)
             return await self._admit(request, accepted, session)
         except Refused as error:
             return self._refuse(request, error.denials[0], session, target)
@@ -123,6 +137,21 @@ class FrontDoor:
             return await bridge(exchange, reporter=self._reporter, journal=self._journal)
         with session.flight(request):
             return await forward(exchange)
+
+    async def _until_up(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        """The notebook's yes as soon as there is one, else the last no when patience ends. Raises Refused."""
+        last = NOT_UP
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while True:
+                    try:
+                        return await self._admit(request, target, self._roster.by_path(target.path))
+                    except Refused as error:
+                        last = error.denials[0]
+                        if last.code not in PASSING:
+                            break
+                    await asyncio.sleep(UP_PAUSE)
+        raise Refused([last if status_of(last) >= 500 else NOT_UP])
 
     def _asset(self, path: str) -> web.StreamResponse:
         answer = assets.serve(self._files, path)

@@ -1,205 +1,48 @@
 """The way out of a sandbox: two sockets per person, to the Hub and to the portal (and the package mirror).
 
-The socket a call arrives on is the person: the gate writes who calls, and drops whatever the caller wrote
-about that. Exactly the listed calls pass.
+The socket a call arrives on is the person.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from types import TracebackType
+from typing import Self
 
-import aiohttp
-from aiohttp import web
-from yarl import URL
-
-from spe.domain.errors import Denial, Refused
-from spe.gate.config import GateConfig
-from spe.gate.headers import FROM_DOOR, TO_DOOR, through_door
-from spe.gate.journal import Journal
-from spe.gate.listening import Fault, Listener
-from spe.gate.pages import refusal
-from spe.gate.portal import Portal
-from spe.gate.rules import hub_call, mirror_call, portal_call
+from spe.gate.config import Sockets
+from spe.gate.listening import AtPath, Fault, Listener
+from spe.gate.outbound import Outbound
 from spe.gate.session import Session
-from spe.gate.target import Target, parse_target
 
 MOST_CONNECTIONS = 32
-HUB_BODY = 64 * 1024
-HUB_ANSWER = 1024 * 1024
-CHUNK = 256 * 1024
-FOR_HUB = FROM_DOOR | {"authorization"}
-SILENT = Denial(code="unavailable", message="The other side does not answer.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call that may go on: where to, with which headers, and how many bytes each way (None: no limit here)."""
+class Doors(AbstractAsyncContextManager["Doors"]):
+    """`hub.sock` and `spe.sock` in one person's door folder, while it is entered."""
 
-    client: aiohttp.ClientSession
-    url: URL
-    headers: list[tuple[str, str]]
-    body_limit: int | None
-    answer_limit: int | None
-
-
-class Doors:
-    """`hub.sock` and `spe.sock` in one person's door folder."""
-
-    def __init__(
-        self,
-        session: Session,
-        config: GateConfig,
-        *,
-        portal: Portal,
-        outside: aiohttp.ClientSession,
-        journal: Journal,
-        fault: Fault,
-    ) -> None:
-        self._session = session
-        self._config = config
-        self._portal = portal
-        self._outside = outside
-        self._journal = journal
-        folder = session.spec.door
-        self._listeners = (
-            Listener(folder / "hub.sock", self._hub, fault=fault, most=MOST_CONNECTIONS),
-            Listener(folder / "spe.sock", self._spe, fault=fault, most=MOST_CONNECTIONS),
+    def __init__(self, session: Session, sockets: Sockets, outbound: Outbound, *, fault: Fault) -> None:
+        self._folder = sockets.door
+        self._listeners = tuple(
+            Listener(AtPath(self._folder / name), partial(handler, session), fault=fault, most=MOST_CONNECTIONS)
+            for name, handler in (("hub.sock", outbound.hub), ("spe.sock", outbound.spe))
         )
 
-    async def open(self) -> None:
+    async def __aenter__(self) -> Self:
         """Listen on both. Raises OSError."""
-        self._session.spec.door.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             for listener in self._listeners:
                 await listener.open()
         except OSError:
-            await self.close()
+            await self._close()
             raise
+        return self
 
-    async def close(self) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop listening on both."""
+        await self._close()
+
+    async def _close(self) -> None:
         for listener in self._listeners:
             await listener.close()
-
-    async def _hub(self, request: web.BaseRequest) -> web.StreamResponse:
-        denial = self._session.denial() or hub_call(request.method, request.raw_path, person=self._session.spec.person)
-        if denial is not None:
-            return self._refuse(request, denial, "hub")
-        call = Call(
-            client=self._outside,
-            url=URL(self._config.hub + request.raw_path, encoded=True),
-            headers=through_door(request.headers.items(), FOR_HUB),
-            body_limit=HUB_BODY,
-            answer_limit=HUB_ANSWER,
-        )
-        return await self._pass(request, call, "hub")
-
-    async def _spe(self, request: web.BaseRequest) -> web.StreamResponse:
-        denial = self._session.denial()
-        target = parse_target(request.raw_path)
-        if denial is not None or isinstance(target, Denial):
-            return self._refuse(request, denial or target, "spe")  # type: ignore[arg-type]  # one of both is a denial
-        name = "mirror" if target.path.startswith("/mirror/") else "portal"
-        call = self._mirror_call(request, target) if name == "mirror" else self._portal_call(request, target)
-        if isinstance(call, Denial):
-            return self._refuse(request, call, name)
-        return await self._pass(request, call, name)
-
-    def _portal_call(self, request: web.BaseRequest, target: Target) -> Call | Denial:
-        denial = portal_call(request.method, target.path)
-        if denial is not None:
-            return denial
-        own = [("Authorization", self._portal.authorization), ("X-Spe-Person", self._session.spec.person)]
-        return Call(
-            client=self._portal.client,
-            url=URL("http://portal" + target.raw, encoded=True),
-            headers=[*through_door(request.headers.items(), FROM_DOOR), *own],
-            body_limit=None,
-            answer_limit=None,
-        )
-
-    def _mirror_call(self, request: web.BaseRequest, target: Target) -> Call | Denial:
-        if self._config.mirror is None:
-            return Denial(code="no-mirror", message="This workspace has no package mirror.")
-        denial = mirror_call(request.method, target.raw, names=self._config.mirror_names)
-        if denial is not None:
-            return denial
-        return Call(
-            client=self._outside,
-            url=URL(self._config.mirror + target.raw.removeprefix("/mirror"), encoded=True),
-            headers=[("Accept", "*/*")],
-            body_limit=0,
-            answer_limit=None,
-        )
-
-    def _refuse(self, request: web.BaseRequest, denial: Denial, door: str) -> web.Response:
-        path = request.raw_path.partition("?")[0]
-        self._journal.write(
-            "refused",
-            door=door,
-            person=self._session.spec.person,
-            method=request.method,
-            path=path,
-            reason=denial.code,
-        )
-        return refusal(denial, close=request.can_read_body)
-
-    async def _pass(self, request: web.BaseRequest, call: Call, door: str) -> web.StreamResponse:
-        denial = _too_much(request, call.body_limit)
-        if denial is not None:
-            return self._refuse(request, denial, door)
-        with self._session.flight(request):
-            try:
-                async with self._send(request, call) as upstream:
-                    return await _answer(request, upstream, call.answer_limit)
-            except Refused as error:
-                return self._refuse(request, error.denials[0], door)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self._journal.write(
-                    "door-silent", door=door, person=self._session.spec.person, reason=type(error).__name__
-                )
-                if request.writer.output_size > 0:
-                    raise ConnectionError("The answer broke off.") from error
-                return refusal(SILENT, close=True)
-
-    def _send(self, request: web.BaseRequest, call: Call) -> aiohttp.client._RequestContextManager:
-        headers = list(call.headers)
-        body = _body(request, call.body_limit) if request.can_read_body else None
-        if body is not None and request.content_length is not None:
-            headers.append(("Content-Length", str(request.content_length)))
-        return call.client.request(request.method, call.url, headers=headers, data=body, allow_redirects=False)
-
-
-def _too_much(request: web.BaseRequest, limit: int | None) -> Denial | None:
-    if "Content-Encoding" in request.headers or "Expect" in request.headers:
-        return Denial(code="framing", message="Send the body as it is, without encoding or conditions.")
-    if limit is not None and (request.content_length or 0) > limit:
-        return Denial(code="body-size", message=f"The body is larger than {limit} bytes.")
-    return None
-
-
-async def _body(request: web.BaseRequest, limit: int | None) -> AsyncIterator[bytes]:
-    """The body as it comes, cut off by an error when it is longer than it may be."""
-    total = 0
-    async for chunk in request.content.iter_any():
-        total += len(chunk)
-        if limit is not None and total > limit:
-            raise Refused([Denial(code="body-size", message=f"The body is larger than {limit} bytes.")])
-        yield chunk
-
-
-async def _answer(request: web.BaseRequest, upstream: aiohttp.ClientResponse, limit: int | None) -> web.StreamResponse:
-    """Stream an answer back into the sandbox."""
-    response = web.StreamResponse(status=upstream.status)
-    for name, value in through_door(upstream.headers.items(), TO_DOOR):
-        response.headers[name] = value
-    response.headers["Cache-Control"] = "no-store"
-    response.content_length = upstream.content_length
-    await response.prepare(request)
-    total = 0
-    async for chunk in upstream.content.iter_chunked(CHUNK):
-        total += len(chunk)
-        if limit is not None and total > limit:
-            raise ConnectionError("The answer is larger than it may be.")
-        await response.write(chunk)
-    await response.write_eof()
-    return response

@@ -16,12 +16,12 @@ LINES_A_SECOND = 50
 
 
 class Journal:
-    """Writes lines to `stream`; `clock` gives seconds."""
+    """Writes lines to `stream`; `clock` gives seconds. `workspace` stands in each line."""
 
     def __init__(
         self, workspace: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self._stream = stream or sys.stderr
         self._clock = clock
         self._second = 0
@@ -43,7 +43,7 @@ class Journal:
 
     def _line(self, event: str, fields: dict[str, object]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line: dict[str, object] = {"at": now, "workspace": self._workspace, "event": event}
+        line: dict[str, object] = {"at": now, "workspace": self.workspace, "event": event}
         line |= {name: _short(value) for name, value in fields.items() if value is not None}
         try:
             self._stream.write(json.dumps(line) + "\n")

@@ -6,7 +6,7 @@ that is damaged is `Corrupt`: a gate without its counters does not start.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,17 @@ class Ledger:
                 (person, MOST_PASSES),
             )
 
-    def drop_passes(self, person: str) -> None:
-        """Forget every pass of a person: the session they were for is gone."""
+    def people(self) -> frozenset[str]:
+        """Everybody of whom a cut or a pass is remembered."""
+        query = "select person from cuts union select person from passes"
+        return frozenset(str(row[0]) for row in self._db.execute(query))
+
+    def forget(self, people: Iterable[str]) -> None:
+        """Forget cuts and passes of these people: the sessions they were for are gone."""
         with self._together():
-            self._db.execute("delete from passes where person = ?", (person,))
+            for person in people:
+                self._db.execute("delete from cuts where person = ?", (person,))
+                self._db.execute("delete from passes where person = ?", (person,))
 
     def queue(self, identity: str, body: dict[str, Any]) -> bool:
         """Keep an event until the portal took it. False when one of this identity was kept before."""

@@ -1,4 +1,4 @@
-"""The way to a notebook's socket, which stands in a folder the notebook itself may write.
+"""The way to a notebook on this host: its socket, which stands in a folder the notebook itself may write.
 
 The socket is opened by inode without following links, then connected to through that handle: a link planted
 in its place cannot lead the gate to another socket of the host.
@@ -16,6 +16,9 @@ from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.tracing import Trace
+
+from spe.domain.errors import Denial
+from spe.gate.session import SILENT
 
 MOST_CONNECTIONS = 128
 QUIET_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -55,13 +58,28 @@ def open_socket(path: Path) -> int:
     raise OSError(errno.ENOTSOCK, "not a socket of this account")
 
 
-def client(path: Path) -> aiohttp.ClientSession:
+def client(connector: aiohttp.BaseConnector, times: aiohttp.ClientTimeout = TIMES) -> aiohttp.ClientSession:
     """An HTTP client of one notebook: no cookies kept, nothing decoded, no proxy from the environment."""
     return aiohttp.ClientSession(
-        connector=NotebookConnector(str(path), limit=MOST_CONNECTIONS),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=QUIET_HEADERS,
-        timeout=TIMES,
+        timeout=times,
         trust_env=False,
     )
+
+
+class SocketPlace:
+    """A notebook at a socket of this host."""
+
+    def __init__(self, path: Path) -> None:
+        self.client = client(NotebookConnector(str(path), limit=MOST_CONNECTIONS))
+
+    def silence(self) -> Denial:
+        """A socket knows nothing about why nobody answers."""
+        return SILENT
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self.client.close()

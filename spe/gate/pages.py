@@ -30,6 +30,7 @@ REMEDIES: Mapping[str, str] = {
     "somebody-else": "Open your own session from your workspace's page in the portal.",
     "notebook-silent": "Wait a moment and load the page again; if it stays, stop and start the session in the portal.",
     "notebook-odd": "Stop and start the session in the portal.",
+    "ended": "Open the portal: your workspace's page says what happened, and there you can start it again.",
     **dict.fromkeys(CLOSED, FILES_LEAVE),
 }
 USUAL_REMEDY = "If you need this, ask the operator of the environment or open the portal."
@@ -41,6 +42,8 @@ STATUS: Mapping[str, int] = {
     "no-file": 404,
     "notebook-silent": 502,
     "notebook-odd": 502,
+    "ended": 502,
+    "not-up": 503,
     "unavailable": 503,
     "busy": 503,
     "malformed": 400,
@@ -53,12 +56,17 @@ def refusal(denial: Denial, *, accept: str = "", close: bool = False) -> web.Res
     page = "text/html" in accept
     body = _page(denial.message, remedy) if page else _json(denial, remedy)
     kind = "text/html; charset=utf-8" if page else "application/json"
-    response = web.Response(status=STATUS.get(denial.code, 403), body=body.encode())
+    response = web.Response(status=status_of(denial), body=body.encode())
     for name, value in [*own_headers(None), NO_STORE, ("Content-Type", kind)]:
         response.headers[name] = value
     if close:
         response.force_close()
     return response
+
+
+def status_of(denial: Denial) -> int:
+    """The HTTP status of a denial."""
+    return STATUS.get(denial.code, 403)
 
 
 def _json(denial: Denial, remedy: str) -> str:

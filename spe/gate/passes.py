@@ -107,6 +107,11 @@ def by_the_hub(request: web.BaseRequest, kind: Kind) -> bool:
     return kind is Kind.VERSION and not any(name in request.headers for name in HOPS)
 
 
+def is_check(request: web.BaseRequest, target: Target) -> bool:
+    """Whether this looks like that question, before it is known whose notebook is meant."""
+    return request.method == "GET" and target.raw.endswith("/api") and by_the_hub(request, Kind.VERSION)
+
+
 def _is_page(path: str) -> bool:
     route = rules.classify("GET", path.partition("?")[0], terminals=False)
     return not isinstance(route, Denial) and route.kind is Kind.PAGE and route.name == "page"

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
 from spe.domain.errors import Unavailable
 from spe.gate.budget import day_of
-from spe.gate.config import moment
+from spe.gate.fields import moment
 from spe.gate.journal import Journal
 from spe.gate.ledger import Ledger
 from spe.gate.session import Clocks, Confirmation
 
 LARGEST_ANSWER = 64 * 1024
+LARGEST_TABLE = 1024 * 1024
 EVENTS_AT_ONCE = 50
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -77,17 +79,48 @@ def read_person(status: int, body: bytes) -> tuple[Word, str]:
     return (Word.YES, person) if isinstance(person, str) and person else (Word.SILENCE, "")
 
 
+def read_addresses(status: int, body: bytes) -> dict[str, str] | None:
+    """What an answer of `/gate/addresses` means; anything but a well-formed 200 is silence."""
+    table = decoded(body) if status == 200 else None
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        return None
+    return table
+
+
+def decoded(body: bytes) -> Any:
+    """What the JSON says, None when it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body of an answer. Raises OSError when it is longer than it may be."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            raise OSError("the answer is longer than it may be")
+    return bytes(body)
+
+
 def confirm(entitlement: Entitlement, *, asked_at: float, deadline: float) -> Confirmation:
     """How long a yes holds: `deadline` seconds from the moment the question was asked, its own end at most."""
     return Confirmation(steady_until=asked_at + deadline, wall_until=entitlement.until)
 
 
 class Portal:
-    """Client of the portal's internal socket with the workspace-bound token."""
+    """Client of the portal's internal application with the workspace-bound token.
 
-    def __init__(self, path: Path, token: str) -> None:
+    `place` is a socket, or an http address without a path.
+    """
+
+    def __init__(self, place: Path | str, token: str) -> None:
+        at_socket = isinstance(place, Path)
+        self.base = "http://portal" if at_socket else str(place)
         self.client = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(path), limit=64),
+            connector=aiohttp.UnixConnector(str(place), limit=64) if at_socket else aiohttp.TCPConnector(limit=64),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300),
             auto_decompress=False,
@@ -97,11 +130,11 @@ class Portal:
 
     async def ask(self, person: str, *, within: float) -> Entitlement:
         """Whether `person` may pass now; silence when there is no answer `within` seconds."""
-        address = "http://portal/gate/entitled?" + urlencode({"person": person})
+        address = f"{self.base}/gate/entitled?{urlencode({'person': person})}"
         try:
             async with asyncio.timeout(within):
                 async with self.client.get(address, headers=self._headers(), allow_redirects=False) as answer:
-                    return read_entitlement(answer.status, await answer.content.read(LARGEST_ANSWER))
+                    return read_entitlement(answer.status, await whole(answer, LARGEST_ANSWER))
         except (aiohttp.ClientError, OSError, TimeoutError):
             return SILENCE
 
@@ -111,18 +144,29 @@ class Portal:
         try:
             async with asyncio.timeout(within):
                 async with self.client.post(
-                    "http://portal/gate/passes", json=body, headers=self._headers(), allow_redirects=False
+                    f"{self.base}/gate/passes", json=body, headers=self._headers(), allow_redirects=False
                 ) as answer:
-                    return read_person(answer.status, await answer.content.read(LARGEST_ANSWER))
+                    return read_person(answer.status, await whole(answer, LARGEST_ANSWER))
         except (aiohttp.ClientError, OSError, TimeoutError):
             return Word.SILENCE, ""
+
+    async def addresses(self, *, within: float) -> dict[str, str] | None:
+        """At which address each person's notebook is, by the cluster's own word; None when it is not said in time."""
+        try:
+            async with asyncio.timeout(within):
+                async with self.client.get(
+                    f"{self.base}/gate/addresses", headers=self._headers(), allow_redirects=False
+                ) as answer:
+                    return read_addresses(answer.status, await whole(answer, LARGEST_TABLE))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
 
     async def tell(self, body: dict[str, object]) -> bool:
         """Hand over one event; True when the portal took it or will never take it (4xx other than 401, 403, 429)."""
         try:
             async with asyncio.timeout(EVENT_SECONDS):
                 async with self.client.post(
-                    "http://portal/gate/events", json=body, headers=self._headers(), allow_redirects=False
+                    f"{self.base}/gate/events", json=body, headers=self._headers(), allow_redirects=False
                 ) as answer:
                     return answer.status < 300 or (
                         400 <= answer.status < 500 and answer.status not in {401, 403, 404, 429}

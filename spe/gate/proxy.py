@@ -26,7 +26,6 @@ STATUSES = frozenset({200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 413, 422
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_BODY = frozenset({204, 304})
 
-SILENT = Denial(code="notebook-silent", message="The notebook does not answer.")
 ODD = Denial(code="notebook-odd", message="The notebook gave an answer that is not allowed through.")
 TOO_LARGE = Denial(code="answer-too-large", message="The answer is larger than one answer may be in this workspace.")
 OVER = Denial(code="over-budget", message="Today's allowance for data shown in the browser is used up.")
@@ -71,8 +70,8 @@ async def forward(exchange: Exchange) -> web.StreamResponse:
             return await _answer(exchange, upstream)
     except (aiohttp.ClientError, TimeoutError) as error:
         if request.writer.output_size > 0:
-            raise BrokenOffError(SILENT) from error
-        raise Refused([SILENT]) from error
+            raise BrokenOffError(session.place.silence()) from error
+        raise Refused([session.place.silence()]) from error
 
 
 def _send(exchange: Exchange) -> aiohttp.client._RequestContextManager:
@@ -83,7 +82,7 @@ def _send(exchange: Exchange) -> aiohttp.client._RequestContextManager:
         raise Refused([Denial(code="body-size", message=f"What is sent is larger than {LARGEST_BODY} bytes.")])
     if length is not None:
         pairs.append(("Content-Length", str(length)))
-    return exchange.session.client.request(
+    return exchange.session.place.client.request(
         request.method,
         URL("http://notebook" + exchange.target.raw, encoded=True),
         headers=pairs,

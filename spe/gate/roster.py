@@ -1,30 +1,26 @@
-"""Which sessions there are: reads the `sessions` folder, opens and closes what changed, keeps entitlements fresh.
+"""Which sessions there are: opens and closes what changed, keeps entitlements fresh.
 
-A cut holds until the session's file is gone or written anew, also over a restart of the gate; a file that
-became unreadable ends its session.
+A cut holds until the session is gone from what is wanted or written anew, also over a restart of the gate; one
+that became unreadable ends.
 """
 
 import asyncio
-from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from spe.domain.errors import Invalid, SpeError
-from spe.gate import notebook
+from spe.domain.errors import SpeError
 from spe.gate.budget import Budget
-from spe.gate.config import GateConfig, SessionConfig, load_session
-from spe.gate.doors import Doors
+from spe.gate.config import GateConfig, SessionConfig
 from spe.gate.journal import Journal
 from spe.gate.ledger import Ledger
 from spe.gate.portal import Portal, Reporter, Word, confirm
 from spe.gate.session import CUT_SECONDS, Clocks, Ending, Session
+from spe.gate.surroundings import Surroundings, Wanted
 
 ASK_SECONDS = 5.0
 ASKS_A_DEADLINE = 3
 SHORTEST_PAUSE = 0.05
 CLOSED_BY_RULE = 4403
-
-OpenDoors = Callable[[Session], Doors]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,13 +28,13 @@ class _Entry:
     """A session with what runs for it."""
 
     session: Session
-    doors: Doors
-    keeper: asyncio.Task[None]
+    doors: AbstractAsyncContextManager[object]
+    keeper: asyncio.Task[None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What a reload did: people whose sessions now stand, people whose sessions went, files refused."""
+    """What a reload did: people whose sessions now stand, people whose sessions went, what was refused."""
 
     sessions: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -50,26 +46,25 @@ class Roster:
 
     def __init__(
         self,
-        folder: Path,
         config: GateConfig,
+        surroundings: Surroundings,
         *,
         ledger: Ledger,
         portal: Portal,
         reporter: Reporter,
         journal: Journal,
         clocks: Clocks,
-        open_doors: OpenDoors,
     ) -> None:
-        self._folder = folder / "sessions"
         self._config = config
+        self._surroundings = surroundings
         self._ledger = ledger
         self._portal = portal
         self._reporter = reporter
         self._journal = journal
         self._clocks = clocks
-        self._open_doors = open_doors
         self._entries: dict[str, _Entry] = {}
         self._one_at_a_time = asyncio.Lock()
+        self.applied = Applied()
 
     def by_path(self, path: str) -> Session | None:
         """The session whose base URL `path` lies below."""
@@ -79,23 +74,30 @@ class Roster:
         entry = self._entries.get(parts[2])
         return entry.session if entry else None
 
+    def of(self, person: str) -> Session | None:
+        """The person's session."""
+        entry = self._entries.get(person)
+        return entry.session if entry else None
+
     @property
     def sessions(self) -> list[Session]:
         """Every session known now."""
         return [entry.session for entry in self._entries.values()]
 
     async def reload(self) -> Applied:
-        """Make the sessions what the folder says; answers when that is so and the portal was asked."""
+        """Make the sessions what is wanted; answers when that is so and the portal was asked."""
         async with self._one_at_a_time:
-            applied = Applied()
-            wanted = self._read(applied)
-            for person in [p for p in self._entries if p not in wanted]:
+            wanted = self._read()
+            applied = Applied(refused=dict(wanted.refused))
+            for person in [p for p in self._entries if p not in wanted.sessions]:
                 await self._remove(person)
-                self._ledger.lift_cut(person)
-                self._ledger.drop_passes(person)
                 applied.removed.append(person)
-            await asyncio.gather(*(self._put(spec, stamp, applied) for spec, stamp in wanted.values()))
+            # A session may have gone while no gate ran; but of one that could not be read nothing is known.
+            known = frozenset() if wanted.refused else self._ledger.people()
+            self._ledger.forget({*applied.removed, *known} - wanted.sessions.keys())
+            await asyncio.gather(*(self._put(spec, stamp, applied) for spec, stamp in wanted.sessions.values()))
             applied.sessions.extend(sorted(self._entries))
+            self.applied = applied
             self._journal.write(
                 "reloaded",
                 sessions=len(applied.sessions),
@@ -104,19 +106,10 @@ class Roster:
             )
             return applied
 
-    def _read(self, applied: Applied) -> dict[str, tuple[SessionConfig, str]]:
-        wanted: dict[str, tuple[SessionConfig, str]] = {}
-        files = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
-        for file in files:
-            try:
-                spec = load_session(file, workspace=self._config.workspace)
-                wanted[spec.person] = (spec, stamp_of(file))
-            except Invalid as error:
-                applied.refused[file.name] = list(error.sentences)
-            except OSError as error:
-                applied.refused[file.name] = [f"cannot be read: {error.strerror}."]
-            if file.name in applied.refused:
-                self._journal.write("session-refused", file=file.name, reason=" ".join(applied.refused[file.name]))
+    def _read(self) -> Wanted:
+        wanted = self._surroundings.wanted()
+        for name, sentences in wanted.refused.items():
+            self._journal.write("session-refused", file=name, reason=" ".join(sentences))
         return wanted
 
     async def _put(self, spec: SessionConfig, stamp: str, applied: Applied) -> None:
@@ -139,32 +132,36 @@ class Roster:
             self._journal.write("session-refused", person=spec.person, reason=str(error))
 
     async def _add(self, spec: SessionConfig, stamp: str) -> None:
+        """Known before the portal is asked, so that a cut in between meets it; until a yes it lets nobody pass."""
         budget = Budget(spec.person, spec.daily_bytes, self._ledger, self._clocks.wall)
-        session = Session(spec, stamp=stamp, budget=budget, client=notebook.client(spec.notebook), clocks=self._clocks)
+        place = self._surroundings.place(spec)
+        session = Session(spec, stamp=stamp, budget=budget, place=place, clocks=self._clocks)
         marked = self._ledger.cut(spec.person)
         if marked is not None and marked[0] == stamp:
             session.cut_reason = marked[1]
         elif marked is not None:
             self._ledger.lift_cut(spec.person)
-        doors = self._open_doors(session)
+        doors = self._surroundings.doors(session)
         try:
-            await doors.open()
+            await doors.__aenter__()
         except OSError:
-            await session.client.close()
+            await place.close()
             raise
+        entry = self._entries[spec.person] = _Entry(session=session, doors=doors)
         await self._ask(session)
-        keeper = asyncio.create_task(self._keep(session), name=f"keeper {spec.person}")
-        self._entries[spec.person] = _Entry(session=session, doors=doors, keeper=keeper)
+        if self._entries.get(spec.person) is entry:
+            entry.keeper = asyncio.create_task(self._keep(session), name=f"keeper {spec.person}")
 
     async def _remove(self, person: str) -> None:
         entry = self._entries.pop(person)
-        entry.keeper.cancel()
+        if entry.keeper is not None:
+            entry.keeper.cancel()
         session = entry.session
         self._settle(session)
         session.cut_reason = session.cut_reason or "it was stopped."
         await session.close_open(ending(session))
-        await entry.doors.close()
-        await session.client.close()
+        await entry.doors.__aexit__(None, None, None)
+        await session.place.close()
 
     async def cut(self, person: str | None, reason: str) -> int:
         """Close what is open and refuse what comes, for one person or all. Returns the websockets closed."""
@@ -230,12 +227,6 @@ def ending(session: Session) -> Ending:
     denial = session.denial()
     sentence = denial.message if denial else "This session was ended."
     return Ending(code=CLOSED_BY_RULE, sentence=sentence, patience=CUT_SECONDS / 2)
-
-
-def stamp_of(file: Path) -> str:
-    """Tells one writing of a session file from the next. Raises OSError."""
-    status = file.stat()
-    return f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}"
 
 
 def _reopened(session: Session, stamp: str) -> bool:

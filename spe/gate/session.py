@@ -20,6 +20,7 @@ from spe.gate.config import SessionConfig
 
 MOST_LINKS = 32
 CUT_SECONDS = 0.04
+SILENT = Denial(code="notebook-silent", message="The notebook does not answer.")
 
 
 def boottime() -> float:
@@ -58,6 +59,20 @@ class Link(Protocol):
         """Set when the browser's side is closed."""
 
 
+class Place(Protocol):
+    """Where a session's notebook is."""
+
+    @property
+    def client(self) -> aiohttp.ClientSession:
+        """Speaks to the notebook, whatever host its addresses name."""
+
+    def silence(self) -> Denial:
+        """What to say when the notebook does not answer."""
+
+    async def close(self) -> None:
+        """End the connections."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """The portal's last yes: until when it holds on the steady clock, and by its own word on the wall clock."""
@@ -67,7 +82,7 @@ class Confirmation:
 
 
 class Session:
-    """What the gate holds for one session file."""
+    """What the gate holds for one session."""
 
     def __init__(
         self,
@@ -75,13 +90,13 @@ class Session:
         *,
         stamp: str,
         budget: Budget,
-        client: aiohttp.ClientSession,
+        place: Place,
         clocks: Clocks,
     ) -> None:
         self.spec = spec
         self.stamp = stamp
         self.budget = budget
-        self.client = client
+        self.place = place
         self.clocks = clocks
         self.confirmation: Confirmation | None = None
         self.answered_no = False

@@ -19,7 +19,7 @@ from spe.gate.journal import Journal
 from spe.gate.messages import Direction, Message
 from spe.gate.notice import Conversation
 from spe.gate.portal import Reporter
-from spe.gate.proxy import ODD, OVER, SILENT, Exchange
+from spe.gate.proxy import ODD, OVER, Exchange
 from spe.gate.rules import Kind
 from spe.gate.session import MOST_LINKS, Ending
 
@@ -114,7 +114,7 @@ async def _connect(exchange: Exchange) -> aiohttp.ClientWebSocketResponse:
         exchange.request.headers.items(), person=spec.person, workspace=exchange.config.workspace
     )
     try:
-        upstream = await exchange.session.client.ws_connect(
+        upstream = await exchange.session.place.client.ws_connect(
             URL("http://notebook" + exchange.target.raw, encoded=True),
             protocols=protocol.subprotocols,
             headers=[pair for pair in pairs if pair[0] != "Accept-Encoding"],
@@ -127,7 +127,7 @@ async def _connect(exchange: Exchange) -> aiohttp.ClientWebSocketResponse:
     except aiohttp.WSServerHandshakeError as error:
         raise Refused([Denial(code="handshake", message="The notebook does not open this connection.")]) from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Refused([SILENT]) from error
+        raise Refused([exchange.session.place.silence()]) from error
     if protocol.subprotocols and upstream.protocol not in protocol.subprotocols:
         await _leave(upstream)
         raise Refused([ODD])

@@ -111,6 +111,23 @@ class Cluster(Protocol):
         """Seconds since each running session was last in use; a computation under way is use. Raises `Unavailable`."""
         ...
 
+    def recognise(self, token: str) -> WorkspaceId:
+        """The workspace whose gate runs under the account that this token is of.
+
+        Asked of the cluster each time, for the portal's audience only; the account must be a workspace's gate,
+        in a namespace that this adapter made. Raises `Unauthenticated` for every other token, `Rejected` where
+        gates are not told apart in this way, `Unavailable` when the cluster is silent.
+        """
+        ...
+
+    def addresses(self, workspace: WorkspaceId) -> Mapping[PersonId, str]:
+        """At which address each person's notebook runs, as the cluster itself says now; empty on one host.
+
+        Only of pods that have not ended and are not being deleted: the address of such a one may be another's
+        already. Never cached. Raises `Unavailable`.
+        """
+        ...
+
     def apply(self, step: Step) -> None:
         """Make one step true. Safe to repeat. Raises `Unavailable` or `Rejected`, nothing else."""
         ...

@@ -10,6 +10,7 @@ from spe.services.datasets import DatasetService
 from spe.services.egress import EgressService
 from spe.services.grounds import Grounds
 from spe.services.logins import LoginService
+from spe.services.gates import GateService
 from spe.services.oauth import Client, OAuthService
 from spe.services.passes import PassService
 from spe.services.people import PeopleService
@@ -31,6 +32,7 @@ class App:
     datasets: DatasetService
     workspaces: WorkspaceService
     sessions: SessionService
+    gates: GateService
     secrets: SecretService
     egress: EgressService
     checks: CheckService
@@ -55,6 +57,7 @@ class App:
             datasets=DatasetService(house),
             workspaces=WorkspaceService(house),
             sessions=sessions,
+            gates=GateService(house),
             secrets=SecretService(house),
             egress=EgressService(house, grounds),
             checks=CheckService(house, grounds),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spe.gate import notebook
 from spe.gate.budget import Budget
-from spe.gate.config import SessionConfig
+from spe.gate.config import SessionConfig, Sockets
 from spe.gate.ledger import Ledger
+from spe.gate.notebook import SocketPlace
 from spe.gate.portal import Entitlement, Word, confirm
 from spe.gate.session import Clocks, Session
 
@@ -33,8 +33,7 @@ def denial_after(folder: Path, change: Callable[[Session, Turned], None]) -> str
             person="p-ada",
             name="Ada",
             base_url="/user/p-ada/ws-1/",
-            notebook=folder / "nb.sock",
-            door=folder,
+            sockets=Sockets(notebook=folder / "nb.sock", door=folder),
             daily_bytes=1000,
             message_bytes=1024,
             terminals=False,
@@ -42,13 +41,13 @@ def denial_after(folder: Path, change: Callable[[Session, Turned], None]) -> str
             message_families=frozenset(),
         )
         budget = Budget("p-ada", 1000, Ledger(folder / "gate.sqlite"), clocks.wall)
-        session = Session(spec, stamp="1", budget=budget, client=notebook.client(spec.notebook), clocks=clocks)
+        session = Session(spec, stamp="1", budget=budget, place=SocketPlace(folder / "nb.sock"), clocks=clocks)
         yes = Entitlement(word=Word.YES, until=turned.wall + 600)
         session.confirmation = confirm(yes, asked_at=turned.steady, deadline=60)
         change(session, turned)
         denial = session.denial()
         assert (session.seconds_left() > 0) == (denial is None)
-        await session.client.close()
+        await session.place.close()
         return denial.code if denial else None
 
     return asyncio.run(story())

@@ -14,7 +14,7 @@ from spe.disclosure.profile import Profile
 from spe.disclosure.settings import DisclosurePolicy
 from spe.disclosure.views import views_of
 from spe.domain.dataset import Guarantee
-from spe.domain.errors import Invalid, Rejected, SpeError, Unavailable
+from spe.domain.errors import Invalid, Rejected, SpeError, Unauthenticated, Unavailable
 from spe.domain.ids import PersonId, WorkspaceId
 from spe.ports.checker import CheckJob, CheckResult
 from spe.ports.cluster import Observed, SealReport, Step, StepKind
@@ -83,6 +83,20 @@ class MemoryCluster:
     silent: bool = False
     idle_seconds: dict[PersonId, float] = field(default_factory=dict)
     refuses: dict[StepKind, str] = field(default_factory=dict)
+    accounts: dict[str, WorkspaceId] = field(default_factory=dict)
+    pods: dict[WorkspaceId, dict[PersonId, str]] = field(default_factory=dict)
+
+    def recognise(self, token: str) -> WorkspaceId:
+        if self.silent:
+            raise Unavailable("cluster")
+        if token not in self.accounts:
+            raise Unauthenticated("The cluster does not know this account.")
+        return self.accounts[token]
+
+    def addresses(self, workspace: WorkspaceId) -> Mapping[PersonId, str]:
+        if self.silent:
+            raise Unavailable("cluster")
+        return dict(self.pods.get(workspace, {}))
 
     def owned(self) -> tuple[WorkspaceId, ...]:
         return tuple(self.there)

@@ -16,6 +16,7 @@ from spe.domain.ids import PersonId, WorkspaceId, is_id
 from spe.domain.principal import Principal, Role
 from spe.web.auth import services, settings
 
+LARGEST_ACCOUNT_TOKEN = 16 * 1024
 INSIDE = frozenset({Role.AUTHORISED_USER})
 
 
@@ -31,6 +32,14 @@ def token_of(request: Request) -> str:
     """The bearer token of a call."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def account(request: Request) -> str:
+    """The account token that a pod shows; whose it is the cluster says. Raises `Unauthenticated` without one."""
+    shown = token_of(request)
+    if not shown or len(shown) > LARGEST_ACCOUNT_TOKEN:
+        raise Unauthenticated("Show the token of the pod's account.")
+    return shown
 
 
 def gate(request: Request) -> WorkspaceId:
@@ -60,5 +69,6 @@ def inside(request: Request, workspace: Annotated[WorkspaceId, Depends(gate)]) -
     return Inside(workspace=workspace, person=acts)
 
 
+Account = Annotated[str, Depends(account)]
 Gate = Annotated[WorkspaceId, Depends(gate)]
 Here = Annotated[Inside, Depends(inside)]

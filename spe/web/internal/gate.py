@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from spe.domain.ids import PersonId
+from spe.domain.ids import PersonId, WorkspaceId
 from spe.web.api.bodies import Done, Out
 from spe.web.auth import Services
-from spe.web.internal.callers import Gate
+from spe.web.internal.callers import Account, Gate
 
 router = APIRouter(prefix="/gate")
 MOST_FACTS = 20
@@ -46,10 +46,30 @@ class Code(BaseModel):
     verifier: Annotated[str, Field(max_length=200)]
 
 
+class NamedOut(Out):
+    """Whose gate it is, and the token by which it is known from now on."""
+
+    workspace: WorkspaceId
+    token: str
+
+
 class PersonOut(Out):
     """The person who uses the browser."""
 
     person: PersonId
+
+
+@router.post("/hello")
+def hello(app: Services, shown: Account) -> NamedOut:
+    """Who a gate in a cluster is: it shows the token of its pod's account."""
+    named = app.gates.hello(shown)
+    return NamedOut(workspace=named.workspace, token=named.token)
+
+
+@router.get("/addresses")
+def addresses(app: Services, workspace: Gate) -> dict[PersonId, str]:
+    """The address of each notebook that runs in this workspace now."""
+    return dict(app.gates.addresses(workspace))
 
 
 @router.post("/events")

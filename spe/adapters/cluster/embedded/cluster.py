@@ -114,6 +114,16 @@ class EmbeddedCluster:
         found = GateControl(self._layout.gate(workspace)).idle_seconds()
         return {PersonId(person): seconds for person, seconds in found.items() if person in running}
 
+    def recognise(self, token: str) -> WorkspaceId:
+        """Gates on one host are given their token in a file. Raises `Rejected`, always."""
+        del token
+        raise Rejected("cluster", "On one host a gate does not have to say who it is.")
+
+    def addresses(self, workspace: WorkspaceId) -> Mapping[PersonId, str]:
+        """None: notebooks on one host have sockets."""
+        del workspace
+        return {}
+
     def _exposed(self, workspace: str, boxes: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
         """What the record exposes, and what a running sandbox still shows against the record."""
         data = self._records.exposures(workspace)
