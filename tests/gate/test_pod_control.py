@@ -221,9 +221,8 @@ def test_a_body_that_is_too_long_is_refused_and_changes_nothing() -> None:
 def test_many_silent_connections_of_one_neighbour_leave_room_for_the_portal() -> None:
     async def story() -> int:
         async with cluster(PERSON) as around:
-            held = []
-            for _ in range(100):
-                held.append(await asyncio.open_connection(around.host, CONTROL, local_addr=(around.at(SOMEBODY), 0)))
+            whence = (around.at(SOMEBODY), 0)
+            held = [await asyncio.open_connection(around.host, CONTROL, local_addr=whence) for _ in range(100)]
             said = (await around.control("POST", "/cut", {"person": PERSON, "reason": "enough."}))[0]
             for _, writer in held:
                 writer.close()
