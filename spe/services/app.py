@@ -8,9 +8,9 @@ from spe.services.checks import CheckService
 from spe.services.context import House
 from spe.services.datasets import DatasetService
 from spe.services.egress import EgressService
+from spe.services.gates import GateService
 from spe.services.grounds import Grounds
 from spe.services.logins import LoginService
-from spe.services.gates import GateService
 from spe.services.oauth import Client, OAuthService
 from spe.services.passes import PassService
 from spe.services.people import PeopleService
