@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -21,6 +21,54 @@ import spe
 from spe.policy.loader import policies_folder
 
 SOURCE = Path(spe.__file__).resolve().parent.parent
+
+
+class Oidc(BaseModel):
+    """The OpenID provider at which people sign in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    issuer: str
+    """Exactly as the provider writes it."""
+    client_id: str
+    """The name under which the provider knows this environment."""
+    client_secret_file: Path | None = None
+    """File with the client's secret; without one the client is public, and PKCE alone protects it."""
+    ca_file: Path | None = None
+    """Certificates that vouch for the provider instead of the system's."""
+    scopes: tuple[str, ...] = ("openid", "profile")
+    """What is asked for; `openid` is among them."""
+    subject_claim: str = "sub"
+    """What identifies a person: never reassigned, never an e-mail."""
+    assurance_claim: str = "eduperson_assurance"
+    """Where the proof of identity stands."""
+    required_claims: dict[str, str] = {}
+    """Claim and value that it must be or contain, such as an entitlement."""
+    skew_seconds: int = Field(default=30, ge=0, le=120)
+    """How far the clocks may differ."""
+
+
+class Vault(BaseModel):
+    """Vault or OpenBao, where secrets and keys lie."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    address: str
+    """`https://host:port` of the active server."""
+    ca_file: Path
+    """The authority that vouches for its certificate."""
+    token_file: Path
+    """A projected service account token; or, without a role, a Vault token that somebody renews."""
+    role: str = ""
+    """The role of the Kubernetes login; empty: the file holds a Vault token."""
+    mount: str = "kubernetes"
+    """Where that login is mounted."""
+    instance: str = "spe"
+    """Prefix of every mount, policy and role of this environment."""
+    namespace: str = ""
+    """Vault's own namespace, where it has them."""
+    databases: tuple[str, ...] = ()
+    """Names of secrets that lease an account of a database instead of a stored text."""
 
 
 class Settings(BaseSettings):
@@ -40,6 +88,12 @@ class Settings(BaseSettings):
     """Where outputs wait and stay: a folder below `home`, or buckets."""
     secrets: Literal["local", "vault"] = "local"
     """Where secrets and keys lie: a sealed file below `home`, or Vault."""
+    login: Literal["links", "oidc"] = "links"
+    """How people sign in: by one-time links that an operator hands over, or at an OpenID provider."""
+    oidc: Oidc | None = None
+    """The OpenID provider, for `login: oidc`."""
+    vault: Vault | None = None
+    """Vault, for `secrets: vault`."""
     checker: Literal["embedded", "remote"] = "embedded"
     """Where outputs are checked: in sandboxes of this host, or by the checker's own service."""
     keys: Path | None = None

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from spe import bootstrap
+from spe.domain.errors import Invalid, Unavailable
 from spe.settings import Settings
+from tests.support.vault import make_certificate
 
 
 def test_a_portal_that_is_restarted_on_its_host_leads_under_the_same_name(tmp_path: Path) -> None:
@@ -15,3 +19,33 @@ def test_portals_that_share_a_database_server_never_share_a_name(tmp_path: Path)
     """Two under one name would both lead, with one fence: on one node, or before a container that hangs is gone."""
     settings = Settings(home=tmp_path, database_url="postgresql://app@db.example/spe")
     assert bootstrap.holder(settings) != bootstrap.holder(settings)
+
+
+def test_what_the_settings_choose_without_saying_where_is_refused_with_the_name(tmp_path: Path) -> None:
+    for chosen, name in (
+        ({"login": "oidc"}, "oidc"),
+        ({"secrets": "vault"}, "vault"),
+        ({"checker": "remote"}, "checker_address"),
+    ):
+        with pytest.raises(Invalid) as refusal:
+            bootstrap.build(Settings(home=tmp_path, **chosen))
+        assert set(refusal.value.fields) == {name}
+
+
+def test_an_environment_over_vault_and_an_identity_provider_is_put_together_without_asking_them(tmp_path: Path) -> None:
+    """A control plane starts while they are down, and says so when somebody needs them."""
+    make_certificate(tmp_path / "ca.pem", tmp_path / "key.pem")
+    (tmp_path / "token").write_text("t")
+    settings = Settings(
+        home=tmp_path,
+        login="oidc",
+        secrets="vault",
+        checker="remote",
+        checker_address="http://127.0.0.1:1",
+        oidc={"issuer": "http://127.0.0.1:1", "client_id": "spe"},
+        vault={"address": "https://127.0.0.1:1", "ca_file": tmp_path / "ca.pem", "token_file": tmp_path / "token"},
+    )
+    app = bootstrap.build(settings)
+    assert app.house.ports.identity is not None
+    with pytest.raises(Unavailable):
+        app.house.ports.secrets.names()

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spe.adapters.checker.remote import RemoteChecker
 from spe.adapters.clock import DemoClock, SystemClock
@@ -25,6 +25,7 @@ from spe.domain.errors import Invalid
 from spe.policy.loader import read_policies
 from spe.policy.policyset import PolicySet
 from spe.ports.checker import Checker
+from spe.ports.identity import IdentityProvider
 from spe.ports.objects import ObjectStore
 from spe.ports.secrets import SecretStore
 from spe.services.app import App
@@ -36,6 +37,7 @@ from spe.web.settings import WebSettings
 __all__ = ["Tokens", "bind", "build", "holder", "hub_settings", "policies", "tokens", "web_settings"]
 
 HUB_CLIENT = "spe-hub"
+T = TypeVar("T")
 
 
 def policies(folder: Path) -> Callable[[], PolicySet]:
@@ -68,6 +70,7 @@ def build(settings: Settings) -> App:
         secrets=_SECRETS[settings.secrets](settings),
         checker=_CHECKERS[settings.checker](settings),
         hub=JupyterHub(hub_url=settings.hub_api, token=given.hub),
+        identity=_LOGINS[settings.login](settings),
         notifier=LogNotifier(),
         clock=DemoClock(settings.home.resolve() / "clock-offset") if settings.demo else SystemClock(),
         **_PLACES[settings.cluster](settings),
@@ -105,8 +108,44 @@ def _local_secrets(settings: Settings) -> SecretStore:
     return LocalSecrets(home / "secrets.sealed", home / "keys" / "seal.key")
 
 
+def _vault(settings: Settings) -> SecretStore:
+    from spe.adapters.secrets.vault import KubernetesLogin, TokenLogin, VaultSecrets, VaultSettings
+
+    given = _needed(settings.vault, "vault", "secrets: vault")
+    login = (
+        KubernetesLogin(role=given.role, token_file=given.token_file, mount=given.mount)
+        if given.role
+        else TokenLogin(token_file=given.token_file)
+    )
+    return VaultSecrets(
+        VaultSettings(
+            address=given.address,
+            ca_file=given.ca_file,
+            login=login,
+            instance=given.instance,
+            namespace=given.namespace,
+            databases=frozenset(given.databases),
+        )
+    )
+
+
+def _oidc(settings: Settings) -> IdentityProvider:
+    from spe.adapters.identity.oidc import OidcProvider
+    from spe.adapters.identity.settings import OidcSettings
+
+    given = _needed(settings.oidc, "oidc", "login: oidc")
+    return OidcProvider(OidcSettings(redirect_base=settings.portal_url, **given.model_dump()))
+
+
+def _needed(given: T | None, name: str, reason: str) -> T:
+    if given is None:
+        raise Invalid({name: f"The settings say `{reason}`; say there too what belongs to it."})
+    return given
+
+
+_LOGINS: dict[str, Callable[[Settings], IdentityProvider | None]] = {"links": lambda _: None, "oidc": _oidc}
 _OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects}
-_SECRETS: dict[str, Callable[[Settings], SecretStore]] = {"local": _local_secrets}
+_SECRETS: dict[str, Callable[[Settings], SecretStore]] = {"local": _local_secrets, "vault": _vault}
 _CHECKERS: dict[str, Callable[[Settings], Checker]] = {
     "embedded": _checks_on_this_host,
     "remote": _checks_elsewhere,
