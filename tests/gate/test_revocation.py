@@ -289,9 +289,11 @@ def test_the_portals_own_end_of_a_yes_is_kept() -> None:
 
 def test_the_end_of_a_session_closes_its_websocket() -> None:
     async def story() -> tuple[int | None, str, bytes]:
-        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
-        async with world(kernel, expires=end) as around, around.socket() as ws:
+        async with world(kernel) as around, around.socket() as ws:
             await ask(ws)
+            end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+            around.write_session(expires=end)
+            await around.control("POST", "/reload")
             _, code, reason = await to_the_end(ws)
             return code, reason, (await around.get("lab"))[2]
 
