@@ -80,8 +80,8 @@ def _login(c: Any, settings: HubSettings) -> None:
     oauth.client_id = settings.oauth_client_id
     oauth.client_secret = settings.oauth_client_secret
     oauth.authorize_url = f"{settings.portal_url}/oauth/authorize"
-    oauth.token_url = f"{settings.portal_url}/oauth/token"
-    oauth.userdata_url = f"{settings.portal_url}/oauth/userinfo"
+    oauth.token_url = f"{settings.portal_asked}/oauth/token"
+    oauth.userdata_url = f"{settings.portal_asked}/oauth/userinfo"
     oauth.oauth_callback_url = f"{settings.public_url}/hub/oauth_callback"
     oauth.logout_redirect_url = f"{settings.portal_url}/"
     oauth.login_service = "the portal"

@@ -67,6 +67,11 @@ class HubSettings:
     poll_seconds: int = 5
     log_level: str = "INFO"
 
+    @property
+    def portal_asked(self) -> str:
+        """Where the Hub itself asks the portal as its OAuth issuer: inside the cluster, else as browsers do."""
+        return self.portal_url if is_socket(self.portal_internal) else self.portal_internal
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read and check the file; `BadSettings` when it is open to others, incomplete or not understood."""

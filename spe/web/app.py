@@ -23,6 +23,7 @@ def create_public(app: App, web: WebSettings) -> FastAPI:
         public.include_router(router, prefix="/api/v1", dependencies=[Depends(same_site)])
     public.include_router(api.probes())
     public.include_router(oauth.router)
+    public.include_router(oauth.of_the_hub)
     public.include_router(passes.router)
     public.include_router(endings.router)
     public.include_router(views.router)
@@ -38,6 +39,7 @@ def create_internal(app: App, web: WebSettings) -> FastAPI:
     """What the Hub and the gates ask, on a listener of its own; each part with its own token."""
     inner = _empty(app, web, title="spe internal", openapi_url=None)
     inner.include_router(api.probes())
+    inner.include_router(oauth.of_the_hub)
     for router in internal.routers():
         inner.include_router(router)
     inner.add_middleware(Shield, web=web, public=False)

@@ -1,6 +1,7 @@
 """The portal as the Hub's OAuth issuer on the wire (RFC 6749 with PKCE): three addresses over one service.
 
-The browser comes to `authorize` with its session; the Hub itself comes to the other two.
+The browser comes to `authorize` with its session; the Hub itself comes to the other two, which the internal
+application has as well: in a cluster the Hub's pod does not reach the address that browsers open.
 """
 
 from base64 import b64decode
@@ -17,6 +18,7 @@ from spe.web.auth import Services, current
 from spe.web.problems import to_sign_in
 
 router = APIRouter(prefix="/oauth", include_in_schema=False)
+of_the_hub = APIRouter(prefix="/oauth", include_in_schema=False)
 LONGEST = 2000
 
 
@@ -48,7 +50,7 @@ def authorize(
     return RedirectResponse(f"{redirect_uri}?{query}", status_code=303)
 
 
-@router.post("/token")
+@of_the_hub.post("/token")
 def token(
     request: Request,
     app: Services,
@@ -71,7 +73,7 @@ def token(
     return JSONResponse({"access_token": issued, "token_type": "Bearer", "expires_in": lives, "scope": "openid"})
 
 
-@router.get("/userinfo")
+@of_the_hub.get("/userinfo")
 def userinfo(request: Request, app: Services) -> Response:
     """Who the token speaks for; refused as soon as that person may not enter anywhere."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")

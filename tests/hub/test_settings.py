@@ -3,9 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
+from traitlets.config import Config
 
 from spe.adapters.hub.settings import HubSettings as Written
 from spe.adapters.hub.settings import write_hub_settings, write_private
+from spe.hub.configure import configure
 from spe.hub.settings import BadSettings
 from spe.hub.settings import HubSettings as Read
 
@@ -129,3 +131,17 @@ def test_an_unknown_spawner_stops_the_hub(file: Path) -> None:
     _change(file, spawner="docker")
     with pytest.raises(BadSettings, match="spawner must be one of pod, portal"):
         Read.read(file)
+
+
+def test_the_hub_asks_the_portal_inside_the_cluster_and_sends_browsers_to_its_public_address() -> None:
+    on_a_host = Read(**dataclasses.asdict(SETTINGS))
+    inside = dataclasses.replace(on_a_host, portal_internal="http://portal-internal:9001")
+    c = Config()
+    configure(c, inside)
+    oauth = c.GenericOAuthenticator
+    assert oauth.token_url == "http://portal-internal:9001/oauth/token"
+    assert oauth.userdata_url == "http://portal-internal:9001/oauth/userinfo"
+    assert oauth.authorize_url == f"{inside.portal_url}/oauth/authorize"
+    c = Config()
+    configure(c, on_a_host)
+    assert c.GenericOAuthenticator.token_url == f"{SETTINGS.portal_url}/oauth/token"

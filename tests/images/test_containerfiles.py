@@ -12,7 +12,20 @@ from tests.images.containerfiles import NAMES, ROOT, read
 
 PYTHON = tuple(name for name in NAMES if name != "proxy")
 # The whole package lies in the control image; what its parts for other places import is never asked for there.
-LATE = {"control": {"jupyterhub", "tornado", "traitlets", "pyseccomp", "lifelines", "msprime", "numpy", "pandas"}}
+LATE = {
+    "control": {
+        "jupyterhub",
+        "kubernetes_asyncio",
+        "kubespawner",
+        "tornado",
+        "traitlets",
+        "pyseccomp",
+        "lifelines",
+        "msprime",
+        "numpy",
+        "pandas",
+    }
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,10 +1,12 @@
 """Policy documents are read strictly: what is wrong is refused as a whole, with the nearest right word."""
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import spe
 from spe.disclosure.registry import catalogue
 from spe.disclosure.settings import as_strict, meet
 from spe.domain.errors import Invalid
@@ -235,3 +237,13 @@ def test_what_roles_ask_of_a_sign_in_is_part_of_the_digest(tmp_path: Path) -> No
 def test_what_is_half_understood_about_signing_in_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"roles\.yaml"):
         read_policies(roles_with(tmp_path, text))
+
+
+def test_every_policy_document_is_installed_with_the_package() -> None:
+    root = Path(spe.__file__).parent.parent
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    installed = {
+        (f"{target}/{file.name}", file) for target, patterns in data.items() for p in patterns for file in root.glob(p)
+    }
+    kept = set((root / "policies").rglob("*.yaml"))
+    assert installed == {(f"share/spe/{file.relative_to(root)}", file) for file in kept}

@@ -6,7 +6,9 @@ import re
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
+from spe.web.app import create_internal
 from spe.web.auth import safe_next
 from tests.support.ground import CLIENT, SETUP
 from tests.web.front import Front
@@ -47,6 +49,14 @@ def code_for(front: Front, name: str = "researcher") -> str:
 def entitled(front):
     front.ground.accept("researcher", "colleague")
     return front
+
+
+def test_the_hub_may_come_to_the_internal_listener_where_nobody_signs_in(entitled):
+    inside = TestClient(create_internal(entitled.ground.app, entitled.web), base_url="http://portal-internal:9001")
+    issued = inside.post("/oauth/token", data=exchanging(code_for(entitled)))
+    headers = {"Authorization": f"Bearer {issued.json()['access_token']}"}
+    assert inside.get("/oauth/userinfo", headers=headers).json()["sub"] == entitled.ground.id_of("researcher")
+    assert inside.get("/oauth/authorize", params=asking()).status_code == 404
 
 
 def test_a_person_who_may_enter_gets_a_code_a_token_and_a_name(entitled):
