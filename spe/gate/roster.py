@@ -5,6 +5,7 @@ that became unreadable ends.
 """
 
 import asyncio
+import contextlib
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ class _Entry:
     session: Session
     doors: AbstractAsyncContextManager[object]
     keeper: asyncio.Task[None] | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class Roster:
             entry.session.spec = spec
             entry.session.stamp = stamp
             entry.session.budget.limit = spec.daily_bytes
+            entry.changed.set()  # its end may be another one
             if entry.session.denial() is not None:  # the answer may be another one now
                 await self._ask(entry.session)
             await self._close_if_denied(entry.session)
@@ -150,7 +153,7 @@ class Roster:
         entry = self._entries[spec.person] = _Entry(session=session, doors=doors)
         await self._ask(session)
         if self._entries.get(spec.person) is entry:
-            entry.keeper = asyncio.create_task(self._keep(session), name=f"keeper {spec.person}")
+            entry.keeper = asyncio.create_task(self._keep(session, entry.changed), name=f"keeper {spec.person}")
 
     async def _remove(self, person: str) -> None:
         entry = self._entries.pop(person)
@@ -174,12 +177,17 @@ class Roster:
             self._reporter.report("cut", session.spec.person, reason=reason, websockets=count)
         return sum(closed)
 
-    async def _keep(self, session: Session) -> None:
+    async def _keep(self, session: Session, changed: asyncio.Event) -> None:
         """Ask again three times per deadline; end what is open as soon as the person may not pass."""
         usual = self._config.deadline_seconds / ASKS_A_DEADLINE
         while True:
             left = session.seconds_left()
-            await asyncio.sleep(min(usual, max(SHORTEST_PAUSE, left)) if left > 0 else usual)
+            pause = min(usual, max(SHORTEST_PAUSE, left)) if left > 0 else usual
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), pause)
+            if changed.is_set():
+                changed.clear()
+                continue
             try:
                 await self._close_if_denied(session)
                 await self._ask(session)
