@@ -1,10 +1,10 @@
 """Dataset versions: register a folder of the server, verify, withdraw."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response, status
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from spe.domain.canonical import canonical
 from spe.domain.dataset import AccessMode, DatasetVersion, Guarantee
@@ -39,7 +39,7 @@ class NewDataset(In):
     needs: Annotated[list[Guarantee], Field(default_factory=lambda: sorted(DEFAULT_NEEDS))]
     access_modes: Annotated[list[AccessMode], Field(default_factory=lambda: list(AccessMode))]
     disclosure_policy: Annotated[str, Field(max_length=60)] = "default"
-    profile: dict[str, JsonValue] | None = None
+    profile: dict[str, Any] | None = None
     profile_file: Annotated[str, Field(max_length=4000)] = ""
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from spe.adapters.cluster.embedded.sources import FolderSources
 from spe.adapters.secrets import ed25519
+from spe.disclosure.profiling import make_profile
 from spe.domain import ids
 from spe.domain.errors import Corrupt, Denial, Invalid, Refused, Rejected, Stale, Unavailable
 from spe.services.app import App
@@ -321,6 +322,18 @@ def test_a_dataset_is_registered_below_the_roots_only(ground):
         answer = front.client("operator").post("/api/v1/datasets", json=body)
         assert answer.status_code == 422, folder
         assert answer.json()["errors"][0]["field"] == "folder"
+
+
+def test_the_profile_of_thousands_of_persons_travels_with_the_request(front, ground):
+    folder = ground.folder / "data" / "many"
+    folder.mkdir(parents=True)
+    (folder / "people.csv").write_text("person_id,age\n" + "".join(f"PAT{n:06},{n % 90}\n" for n in range(3000)))
+    profile = json.loads(json.dumps(make_profile(folder)))
+    assert any(len(text) > 20_000 for text in re.findall(r'"([^"]*)"', json.dumps(profile)))
+    body = {"folder": str(folder), "title": "T", "holder": "H", "profile": profile}
+    answer = front.client("operator").post("/api/v1/datasets", json=body)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["profiled"]
 
 
 @pytest.mark.parametrize("token", ["!!!", "Li4vLi4=", "A" * 300, "w6k="])
