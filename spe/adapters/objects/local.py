@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeAlias
 
+from spe.adapters.objects.rules import PORT, check_entrance, check_passing, check_way, limited, name_of
 from spe.adapters.objects.verified import VerifiedReader
-from spe.domain.canonical import HEX_DIGEST
-from spe.domain.errors import Corrupt, Invalid, NotFound, Rejected, Unavailable
-from spe.ports.objects import DEFAULT_LIMIT, ENTRANCES, PASSING, WAYS, Stored, StoreGuarantee, Zone
+from spe.domain.errors import Corrupt, NotFound, Unavailable
+from spe.ports.objects import DEFAULT_LIMIT, Stored, StoreGuarantee, Zone
 
-PORT = "object store"
 Write: TypeAlias = Callable[[int, memoryview], int]
 """As `os.write`: tests give one that fails as a full disk does."""
 
@@ -48,9 +47,8 @@ class LocalObjects:
 
     def put(self, zone: Zone, chunks: Iterable[bytes], *, limit: int = DEFAULT_LIMIT) -> Stored:
         """See `ObjectStore.put`."""
-        if zone not in ENTRANCES:
-            raise Rejected(PORT, f"Nothing is put into the {zone} zone; it takes verified copies only.")
-        return self._keep(zone, _limited(chunks, limit), expected=None)
+        check_entrance(zone)
+        return self._keep(zone, limited(chunks, limit), expected=None)
 
     def open(self, zone: Zone, digest: str) -> VerifiedReader:
         """See `ObjectStore.open`."""
@@ -64,8 +62,7 @@ class LocalObjects:
 
     def copy(self, digest: str, source: Zone, target: Zone) -> Stored:
         """See `ObjectStore.copy`."""
-        if (source, target) not in WAYS:
-            raise Rejected(PORT, f"No way leads from the {source} zone to the {target} zone.")
+        check_way(source, target)
         with self.open(source, digest) as reader:
             return self._keep(target, reader, expected=digest)
 
@@ -76,8 +73,7 @@ class LocalObjects:
 
     def delete(self, zone: Zone, digest: str) -> bool:
         """See `ObjectStore.delete`."""
-        if zone not in PASSING:
-            raise Rejected(PORT, f"Objects in the {zone} zone stay until their retention ends.")
+        check_passing(zone)
         path = self._path(zone, digest)
         with _speaking():
             try:
@@ -96,9 +92,7 @@ class LocalObjects:
                         yield Stored(digest=path.name, size=path.stat().st_size)
 
     def _path(self, zone: Zone, digest: str) -> Path:
-        if HEX_DIGEST.fullmatch(digest) is None:
-            raise Invalid({"digest": "Expected a SHA-256 of 64 lower-case hexadecimal digits."})
-        return self._root / Zone(zone).value / digest[:2] / digest
+        return self._root / Zone(zone).value / name_of(digest)
 
     def _source(self, zone: Zone, digest: str) -> BinaryIO:
         path = self._path(zone, digest)
@@ -177,15 +171,6 @@ class LocalObjects:
                     path.unlink()
                 finally:
                     os.close(descriptor)
-
-
-def _limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise Invalid({"size": f"It is larger than the {limit} bytes allowed here; send less, or split it."})
-        yield chunk
 
 
 def _private_folder(path: Path) -> bool:

@@ -8,17 +8,29 @@ import hashlib
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import BinaryIO
+from typing import Protocol
 
 from spe.domain.errors import Corrupt, Unavailable
 
 CHUNK = 1024 * 1024
 
 
+class Source(Protocol):
+    """Any binary stream; what it raises but `OSError` passes through."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; repeating it is fine."""
+        ...
+
+
 class VerifiedReader:
     """An `ObjectReader` over `source`, which must hold `size` bytes with the SHA-256 `digest`."""
 
-    def __init__(self, source: BinaryIO, *, digest: str, size: int, place: str) -> None:
+    def __init__(self, source: Source, *, digest: str, size: int, place: str) -> None:
         self._source = source
         self._digest = digest
         self._size = size
