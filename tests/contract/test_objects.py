@@ -2,12 +2,15 @@
 
 import hashlib
 import threading
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 
 from spe.adapters.objects.local import LocalObjects
+from spe.adapters.objects.s3 import S3Objects
 from spe.domain.errors import Corrupt, Invalid, NotFound, Rejected
 from spe.ports.objects import ENTRANCES, PASSING, WAYS, ObjectStore, Stored, StoreGuarantee, Zone
+from tests.support import buckets, plain_s3
 
 DATA = b"arm,n\na,246\nb,440\n"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -18,7 +21,9 @@ BIG = bytes(range(256)) * 12_289  # a little over three mebibytes, so that it is
 class LocalCase:
     """The embedded store, with a way to damage an object behind its back."""
 
-    def __init__(self, folder):
+    serving = nullcontext
+
+    def __init__(self, _, folder):
         self.folder = folder
         self.store: ObjectStore = LocalObjects(folder)
 
@@ -27,10 +32,63 @@ class LocalCase:
         path.chmod(0o600)
         path.write_bytes(data)
 
+    def clear(self):
+        pass
 
-@pytest.fixture(params=[LocalCase])
-def case(request, tmp_path):
-    return request.param(tmp_path / "objects")
+
+class PlainCase:
+    """A service that knows no condition, checksum or version: the adapter has to do all of it."""
+
+    @staticmethod
+    @contextmanager
+    def serving():
+        with plain_s3.serving() as service:
+            yield service, S3Objects(service.settings())
+
+    def __init__(self, served, folder):
+        self.service, self.store = served
+
+    def damage(self, zone, digest, data):
+        self.service.objects[f"spe-{zone}"][f"{digest[:2]}/{digest}"] = data
+
+    def clear(self):
+        for objects in self.service.objects.values():
+            objects.clear()
+
+
+class S3Case:
+    """Buckets of the test's own at a real service, with retention in those that keep."""
+
+    @staticmethod
+    @contextmanager
+    def serving():
+        with buckets.made(retention=buckets.GOVERNED) as made:
+            yield made, made.store()
+
+    def __init__(self, served, folder):
+        made, self.store = served
+        self.damage, self.clear = made.damage, made.empty
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """What serves the stores of a kind, started when the first test needs it."""
+    served = {}
+    with ExitStack() as stack:
+
+        def start(kind):
+            if kind not in served:
+                served[kind] = stack.enter_context(kind.serving())
+            return served[kind]
+
+        yield start
+
+
+@pytest.fixture(params=[LocalCase, PlainCase, pytest.param(S3Case, marks=pytest.mark.servers)])
+def case(request, serve, tmp_path):
+    case = request.param(serve(request.param), tmp_path / "objects")
+    yield case
+    case.clear()
 
 
 @pytest.fixture
