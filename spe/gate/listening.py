@@ -133,18 +133,18 @@ class _Caller(_Connection):
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
         address = address_of(transport)
         if not self._shares.take(address):
             transport.abort()  # type: ignore[attr-defined]  # every TCP transport has it
-            return
+            return  # never one of the server's connections, or a burst of these would fill the place for all
         self._address = address
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._address is not None:
             self._shares.give(self._address)
             self._address = None
-        super().connection_lost(exc)
+            super().connection_lost(exc)
 
 
 class _Full(asyncio.Protocol):

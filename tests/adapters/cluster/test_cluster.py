@@ -74,6 +74,14 @@ def test_the_guarantees_are_those_this_host_gives(here: Place) -> None:
     assert Guarantee.SEPARATE_KERNEL not in here.cluster.guarantees
 
 
+@pytest.mark.parametrize("token", ["", "x", "t" * 32])
+def test_on_one_host_no_account_is_a_gates_and_no_notebook_has_an_address(here: Place, token: str) -> None:
+    here.provision()
+    with pytest.raises(Rejected):
+        here.cluster.recognise(token)
+    assert here.cluster.addresses(here.workspace) == {}
+
+
 def test_the_seal_is_observed_from_inside_and_every_attempt_is_named(here: Place) -> None:
     here.step(StepKind.FOLDERS)
     here.step(StepKind.SEAL)
