@@ -61,13 +61,15 @@ class AddressBook:
 
     def address_of(self, person: str) -> str | None:
         """Where the person's notebook is, as far as it is known and confirmed."""
-        return self._table.get(person) if self._is_valid() else None
+        return self._table.get(person) if self.is_valid else None
 
     def person_at(self, address: str) -> str | None:
         """Whose notebook has the address, as far as it is known and confirmed."""
-        return self._people.get(address) if self._is_valid() else None
+        return self._people.get(address) if self.is_valid else None
 
-    def _is_valid(self) -> bool:
+    @property
+    def is_valid(self) -> bool:
+        """Whether the portal's last answer is young enough to go by."""
         return self._clocks.steady() < self._answered + self._deadline
 
     async def find(self, person: str) -> str | None:

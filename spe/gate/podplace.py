@@ -23,6 +23,7 @@ KEPT_SECONDS = 60.0
 AWAY = 1001
 GONE = Denial(code="ended", message="This session was ended: its notebook does not run any more.")
 NOT_THERE = Denial(code="ended", message="No notebook runs for this session: it was ended, or is still starting.")
+UNSAID = Denial(code="notebook-silent", message="The portal has not said in time where the notebook is.")
 MOVED = "The notebook was started anew."
 
 
@@ -73,6 +74,8 @@ class PodPlace:
 
     def silence(self) -> Denial:
         """Whether it is silent, or not there."""
+        if not self._book.is_valid:
+            return UNSAID
         if self._book.address_of(self._person) is not None:
             return SILENT
         return GONE if self.was_there else NOT_THERE

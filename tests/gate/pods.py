@@ -255,12 +255,13 @@ class Cluster:
         return (await self.ask(3, INBOUND, "GET", BASE.replace(PERSON, person) + "api"))[0]
 
     @contextlib.asynccontextmanager
-    async def socket(self, path: str = CHANNELS) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async def socket(
+        self, path: str = CHANNELS, *, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        address, shown = f"http://{self.host}:{INBOUND}{BASE}{path}", {**HEADERS, **(headers or {})}
         async with (
             self.client(4) as http,
-            http.ws_connect(
-                f"http://{self.host}:{INBOUND}{BASE}{path}", protocols=(SUBPROTOCOL,), headers=HEADERS, max_msg_size=0
-            ) as ws,
+            http.ws_connect(address, protocols=(SUBPROTOCOL,), headers=shown, max_msg_size=0) as ws,
         ):
             yield ws
 

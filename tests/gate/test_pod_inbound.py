@@ -317,6 +317,33 @@ def test_a_portal_that_is_silent_about_addresses_only_does_not_move_anybody() ->
     assert run(story()) == (200, 200)
 
 
+def test_a_portal_that_is_silent_about_addresses_for_too_long_is_named_as_what_is_missing() -> None:
+    """What is open goes on, for it cannot be another pod's; nothing new is opened."""
+
+    async def once(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.json_response({})
+        response.force_close()
+        return response
+
+    async def story() -> Any:
+        async with cluster(PERSON, deadline=3.0) as around:
+            await around.pod(ADA, answer=once)
+            seen = (await around.get("api/contents/a"))[0]
+            around.portal.addresses_status = 503
+
+            async def said() -> bytes:
+                status, _, body = await around.get("api/contents/a")
+                return body if status == 502 else b""
+
+            body = await until(said)
+            return seen, body, (await around.call(ADA, "GET", "/workspace/permit"))[0]
+
+    seen, body, door = run(story())
+    assert seen == 200
+    assert b"The portal has not said in time where the notebook is." in body
+    assert door == 403
+
+
 def test_without_a_pass_a_pods_browser_is_sent_to_the_portal_as_on_one_host() -> None:
     async def story() -> Any:
         async with cluster(PERSON) as around:
