@@ -235,7 +235,7 @@ _CHANGES: tuple[tuple[str, tuple[str | int, ...], Any, set[str]], ...] = (
     ("another port", (*_SERVER, "ports", 0, "containerPort"), 9999, {"E10"}),
     ("another person's home", ("spec", "volumes", 0, "persistentVolumeClaim", "claimName"), "home-p-0", {"E11"}),
     ("a folder elsewhere", (*_SERVER, "volumeMounts", 2, "mountPath"), "/opt", {"E12"}),
-    ("an account's token", ("spec", "automountServiceAccountToken"), True, {"P03"}),
+    ("an account's token", ("spec", "automountServiceAccountToken"), True, {"P03", "P04", "E06", "E11", "E12"}),
     ("Services in its environment", ("spec", "enableServiceLinks"), True, {"P05"}),
     ("a writable image", (*_SERVER, "securityContext", "readOnlyRootFilesystem"), False, {"P11"}),
     ("days of time", ("spec", "activeDeadlineSeconds"), 10**7, {"E04", "P17"}),
