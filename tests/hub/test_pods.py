@@ -4,6 +4,7 @@ The Hub's process runs beside the test, with the rights of its own account and a
 """
 
 import json
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ import pytest
 from kubernetes import watch
 from urllib3.exceptions import ProtocolError
 
+from spe.adapters.cluster.kubernetes.admission import Places, install, render, texts, wait_in_force
 from spe.domain.ids import new_permit
 from tests.support import servers, standin_gate
+from tests.support.admission import POLICIES
+from tests.support.api_server import As
 from tests.support.hub_stack import Stack, running_stack, wait_for
 from tests.support.instance_on_cluster import Instance, claim, instance
 from tests.support.podfacts import facts_document
@@ -256,6 +260,40 @@ def test_a_pod_is_not_deleted_without_grace(place: Workspace) -> None:
         place.stack.api.stop(place.id, place.person)
         wait_for(lambda: pod.metadata.name in seen, "the deletion is seen")
     assert seen[pod.metadata.name] == 1
+
+
+def test_under_the_policies_the_session_starts_and_another_pod_is_refused_by_its_rule(place: Workspace) -> None:
+    with _policies(place):
+        place.start()
+        assert place.page() == 200
+        place.stack.api.stop(place.id, place.person)
+        place.described(image=f"localhost/elsewhere@sha256:{'0' * 64}")
+        sentence = place.refused()
+        assert "the cluster refuses its pod (P06)" in sentence
+        assert "denied request: P06" in place.stack.log("hub")
+        assert place.pods() == []
+    assert not re.search(r"\b[0-9a-f]{32}\b", place.stack.log("hub")), "a session's token is in the Hub's log"
+
+
+@contextmanager
+def _policies(place: Workspace) -> Iterator[None]:
+    """The instance's admission policies, as long as it takes."""
+    house = place.house
+    places = Places(
+        instance=house.name,
+        release_namespace=house.name,
+        notebook_images=(servers.image("notebook"),),
+        gate_images=(f"localhost/gate@sha256:{'0' * 64}",),
+    )
+    documents = render(texts(POLICIES), places)
+    house.remember(documents)
+    install(As(), documents)
+    try:
+        wait_in_force(As(), documents, namespace=place.namespace)
+        yield
+    finally:
+        for document in documents:
+            house.remove(document["apiVersion"], document["kind"], document["metadata"]["name"])
 
 
 @contextmanager

@@ -39,11 +39,16 @@ class Request:
             "object": self.object,
             "oldObject": self.old,
             "namespaceObject": self.namespace,
+            # The API server leaves out what is empty; an expression that asks for it anyway is an error.
             "request": {
                 "operation": self.operation,
-                "name": self.name,
-                "subResource": self.sub,
-                "resource": {"group": self.group, "version": "v1", "resource": self.resource},
+                **({"name": self.name} if self.name else {}),
+                **({"subResource": self.sub} if self.sub else {}),
+                "resource": {
+                    **({"group": self.group} if self.group else {}),
+                    "version": "v1",
+                    "resource": self.resource,
+                },
                 "userInfo": {"username": self.user, "groups": list(self.groups)},
             },
         }

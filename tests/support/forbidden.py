@@ -281,16 +281,17 @@ def _others(own: Workspace) -> Iterator[Attempt]:
 
     yield once(ADMIN, "P00", "CREATE", "pods", "the canonical pod", own.notebook)
     yield once(WORKSPACE_ACCOUNT, "P00", "CREATE", "pods", "the canonical pod", own.notebook)
-    yield once(ADMIN, "P00", "CREATE", "pods", "a gate", own.gate_pod())
-    yield once(HUB, "E01 E02 E03 E04 E06 E07 E09 E11 P17", "CREATE", "pods", "a gate", own.gate_pod())
+    yield once(ADMIN, "P00 P04 P06 P07 P17", "CREATE", "pods", "a gate", own.gate_pod())
+    yield once(HUB, "E01 E02 E03 E04 E06 E07 E09 E11 P04 P06 P07 P17", "CREATE", "pods", "a gate", own.gate_pod())
     yield once(HUB, "E01 E02 E04 E06 E07", "CREATE", "pods", "a probe", own.probe())
     yield once(MANAGER, "S01 S02 S03 S04 S05", "CREATE", "pods", "a notebook", own.notebook)
     for door in ("exec", "attach", "portforward", "proxy"):
         yield from of("A01", "CONNECT", "pods", f"{door} into a notebook", target=pod, sub=door)
     yield from of("A01", "CONNECT", "services", "proxy to the gate", target="gate", sub="proxy")
 
-    more = [{"name": "debug", "image": own.image, "targetContainerName": "notebook"}]
-    change = {"spec": {"ephemeralContainers": more}}
+    locked = own.notebook["spec"]["containers"][0]["securityContext"]
+    more = {"name": "debug", "image": own.image, "targetContainerName": "notebook", "securityContext": locked}
+    change = {"spec": {"ephemeralContainers": [more]}}
     yield from of("A02 A03", "UPDATE", "pods", "one more container", change, target=pod, sub="ephemeralcontainers")
     relabel = {"metadata": {"labels": {"spe.local/role": "gate"}}}
     yield from of("A03", "UPDATE", "pods", "the gate's role for a running pod", relabel, target=pod)

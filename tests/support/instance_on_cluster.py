@@ -4,7 +4,7 @@ with what a notebook needs, and nothing left of it afterwards, also after a fail
 import base64
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ class Instance:
         if not namespace:
             self._made.append((document["apiVersion"], document["kind"], made.metadata.name))
         return made
+
+    def remember(self, documents: Iterable[Document]) -> None:
+        """Objects without a namespace that somebody else makes, for the end."""
+        self._made += [(d["apiVersion"], d["kind"], d["metadata"]["name"]) for d in documents]
 
     def remove(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Delete one object; fine when it is gone."""

@@ -171,9 +171,14 @@ def refused(api: Wire, method: str, path: str, body: Document | None, **query: s
     try:
         api.send(method, path, body, query={"dryRun": "All", **query}, content=content)
     except Rejected as error:
-        found = _RULE.search(error.reason)
-        return Refusal(rule=found[1] if found else "", said=error.reason)
+        return refusal_of(error)
     return None
+
+
+def refusal_of(error: Rejected) -> Refusal:
+    """Which rule a refusal of the API server names."""
+    found = _RULE.search(error.reason)
+    return Refusal(rule=found[1] if found else "", said=error.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
