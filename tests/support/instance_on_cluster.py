@@ -5,16 +5,16 @@ import base64
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import NotFoundError
+from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
 
 from tests.support import servers
+from tests.support.hub_stack import wait_for
 
 ACCOUNTS = ("hub", "portal", "reconciler", "setup")
 HUB_RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]}]
@@ -46,8 +46,17 @@ class Instance:
 
     def remove(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Delete one object; fine when it is gone."""
-        with suppress(NotFoundError):
+        wait_for(lambda: self._removed(api_version, kind, name, namespace), f"{kind} {name} may go")
+
+    def _removed(self, api_version: str, kind: str, name: str, namespace: str | None) -> bool:
+        # A policy that was taken away refuses for a second more.
+        try:
             self.do.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace)
+        except NotFoundError:
+            return True
+        except ForbiddenError:
+            return False
+        return True
 
     def namespace(self, workspace: str, permit: str, **labels: str) -> str:
         """A workspace's namespace with the notebook's account and the shared claim."""
@@ -116,8 +125,7 @@ class Instance:
     def close(self) -> None:
         """Policies before namespaces: they would refuse to let them go."""
         for api_version, kind, name in sorted(self._made, key=lambda made: made[1] == "Namespace"):
-            with suppress(ApiException):
-                self.remove(api_version, kind, name)
+            self.remove(api_version, kind, name)
 
 
 @contextmanager
