@@ -2,6 +2,8 @@
 and for every answer: the headers that browsers obey.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -23,6 +25,8 @@ VIEWS = "/views/"
 UPLOADS = ("/api/v1/egress/", "/workspace/egress/")
 LARGER = {"/api/v1/datasets": 16 * 1024**2}
 """Addresses whose documents may be larger: a dataset comes with its profile."""
+DRAINED = 8 * 1024**2
+DRAIN_SECONDS = 1.0
 SLACK = 64 * 1024
 """Bytes beyond the largest file that an upload may have, so that the store's own sentence is the one heard."""
 
@@ -97,6 +101,8 @@ class Shield:
             with under(scope["spe.request"]):
                 problem = await self._serve(scope, meter, sent, on_views=on_views)
             if problem is not None:
+                if isinstance(problem, TooLarge):
+                    await meter.drain()
                 await _refuse(problem, scope, receive, sent)
         finally:
             _note(scope, sent.status, time.monotonic() - begun)
@@ -153,6 +159,17 @@ class Meter:
             if self._seen > self._most:
                 raise self._too_large()
         return message
+
+    async def drain(self) -> None:
+        """Read on a little and keep nothing: a connection closed on unread bytes takes the answer with it."""
+        left = DRAINED
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while left > 0:
+                    message = await self._receive()
+                    if not message.get("more_body"):
+                        return
+                    left -= len(message.get("body", b""))
 
     def taken(self) -> TooLarge | None:
         """The problem with the body, once."""

@@ -159,3 +159,13 @@ def test_pages_answer_while_many_uploads_hang(ground):
             asking.request("GET", "/workspace/permit", headers=headers(ground))
             assert asking.answer()[0] == 200
     assert stored(ground) == []
+
+
+def test_who_sends_too_much_hears_why_and_not_a_broken_connection(ground, served):
+    """A connection that is closed on bytes nobody read is reset, and the answer in it is lost."""
+    for _ in range(10):
+        with Line(served) as line:
+            line.request("POST", "/workspace/egress", b" " * (4 * 1024**2), headers(ground))
+            status, body = line.answer()
+        assert status == 413
+        assert b"1 MiB" in body
