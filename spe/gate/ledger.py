@@ -1,9 +1,11 @@
 """What a gate must not forget when it is killed: reservations, cuts, passes, and events the portal has not taken yet.
 
 One SQLite file in the state folder, written through before a call returns (WAL, synchronous=FULL). A file
-that is damaged is `Corrupt`: a gate without its counters does not start.
+that is damaged is `Corrupt`: a gate without its counters does not start. Room is taken in advance, so that
+sessions go on when somebody else fills the disk.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,10 @@ from spe.gate.budget import Spent
 MOST_EVENTS = 10_000
 DELIVERED_KEPT = 2_000
 MOST_PASSES = 20
+ROOM_BYTES = 256 * 1024
+"""Kept free inside the file, and written once into its log: small writes then need nothing more of the disk."""
+_LOG_PAGES = 32
+_FULL = "its disk is full; free some space, then open the notebook again"
 
 _SCHEMA = """
 create table if not exists reserved (
@@ -31,6 +37,7 @@ create table if not exists passes (
 create table if not exists events (
     number integer primary key autoincrement, id text not null unique, body text not null,
     delivered integer not null default 0);
+create table if not exists room (filler blob);
 create index if not exists events_waiting on events (number) where delivered = 0;
 """
 
@@ -43,11 +50,23 @@ class Ledger:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
             self._db.execute("pragma journal_mode=wal")
             self._db.execute("pragma synchronous=full")
+            self._db.execute(f"pragma wal_autocheckpoint={_LOG_PAGES}")
             if self._db.execute("pragma quick_check").fetchone() != ("ok",):
                 raise Corrupt(f"The counters in {path} are damaged.")
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             raise Corrupt(f"The counters in {path} cannot be read: {error}.") from error
+        self._take_room()
+
+    def _take_room(self) -> None:
+        """Grow file and log once; on a disk that is full already it stays as it is."""
+        (free,) = self._db.execute("pragma freelist_count").fetchone()
+        (page,) = self._db.execute("pragma page_size").fetchone()
+        with contextlib.suppress(sqlite3.OperationalError):
+            if free * page < ROOM_BYTES // 2:
+                self._db.execute("insert into room values (zeroblob(?))", (ROOM_BYTES,))
+            self._db.execute("delete from room")
+            self._db.execute("pragma wal_checkpoint(restart)")
 
     def close(self) -> None:
         """Close the file; what was written stays."""
@@ -64,7 +83,8 @@ class Ledger:
                 raise
             self._db.execute("commit")
         except sqlite3.Error as error:
-            raise Unavailable("gate's state folder", str(error)) from error
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            raise Unavailable("gate's state folder", _FULL if full else str(error)) from error
 
     def reserved(self, person: str, day: int) -> int:
         """Bytes reserved for a person on a day."""

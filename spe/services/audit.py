@@ -110,30 +110,30 @@ class AuditService:
         if not continues:
             raise Corrupt(f"The audit log is no continuation of what was signed at {last.size} entries.")
 
-    def seal_if_grown(self) -> bool:
-        """Seal when entries came since the last checkpoint. True when it did."""
+    def seal_if_grown(self) -> int:
+        """Seal when entries came since the last checkpoint; how many entries are sealed now."""
         with self._house.ports.store.read() as uow:
             newest = uow.audit.newest_checkpoint()
             if newest is not None and newest[0].size == uow.audit.size:
-                return False
+                return newest[0].size
         with self._house.ports.store.begin() as uow:
-            self.seal(uow)
-        return True
+            _, head = self.seal(uow)
+        return head.size
 
     def inclusion(self, uow: UnitOfWork, index: int) -> tuple[bytes, ...]:
         """The inclusion path of one entry under the head of this transaction."""
         return inclusion_proof(index, uow.audit.size, uow.audit.node)
 
     def verify(self, *, seen: Checkpoint | None = None, by: Principal) -> tuple[int, tuple[Problem, ...]]:
-        """Recompute the whole log: (entries, problems). The last entries are sealed first."""
+        """Recompute the whole log: (entries, problems), sealed first; what others write meanwhile is not read."""
         demand(by, Permission.AUDIT_READ)
-        self.seal_if_grown()
+        sealed = self.seal_if_grown()
         keys = self.keys()
         with self._house.ports.store.read() as uow:
-            size = uow.audit.size
-            notes = [note.encode() for _, note in uow.audit.checkpoints()]
+            size = min(sealed, uow.audit.size)
+            notes = [note.encode() for head, note in uow.audit.checkpoints() if head.size <= sealed]
             problems = verify_log(
-                (data for _, data in uow.audit.raw()),
+                (data for _, data in uow.audit.raw(stop=sealed)),
                 notes,
                 origin=keys.origin,
                 publics=keys.log,
@@ -148,19 +148,20 @@ class AuditService:
         now = self._house.ports.clock.now()
         with self._house.ports.store.begin() as uow:
             record(uow, event="audit.exported", kind="audit", subject=subject or "log", now=now, by=by)
-            self.seal(uow)
+            _, sealed = self.seal(uow)
         buffer = io.BytesIO()
         with self._house.ports.store.read() as uow, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as pack:
-            chosen = list(self._chosen(uow, subject))
+            chosen = list(self._chosen(uow, subject, sealed.size))
+            notes = [note for head, note in uow.audit.checkpoints() if head.size <= sealed.size]
             pack.writestr("README.txt", READING)
             pack.writestr("entries.jsonl", b"".join(data + b"\n" for _, data in chosen))
             pack.writestr("entries.index", json.dumps([index for index, _ in chosen]))
-            pack.writestr("checkpoints.txt", "\n".join(note for _, note in uow.audit.checkpoints()))
+            pack.writestr("checkpoints.txt", "\n".join(notes))
             pack.writestr("keys.json", self.keys().data())
             pack.writestr("made.txt", moment_text(now) + "\n")
         return buffer.getvalue()
 
-    def _chosen(self, uow: UnitOfWork, subject: str) -> Iterator[tuple[int, bytes]]:
-        for index, data in uow.audit.raw():
+    def _chosen(self, uow: UnitOfWork, subject: str, stop: int) -> Iterator[tuple[int, bytes]]:
+        for index, data in uow.audit.raw(stop=stop):
             if not subject or subject.encode() in data:
                 yield index, data

@@ -138,6 +138,21 @@ def test_damaged_counters_are_an_error_and_not_a_fresh_start(tmp_path: Path) -> 
         Ledger(tmp_path / "gate.sqlite")
 
 
+def test_counters_in_use_need_no_more_of_the_disk(tmp_path: Path) -> None:
+    """A disk that somebody else filled must not end a session."""
+    ledger = Ledger(tmp_path / "gate.sqlite")
+    before = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    for number in range(300):
+        ledger.reserve("p-ada", number % 3, 4096 * number)
+        ledger.settle("p-ada", number % 3, number, {("iopub", f"kind-{number % 40}"): number})
+        ledger.queue(f"event-{number}", {"event": "cut", "person": "p-ada"})
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == before
+    ledger.close()
+    again = Ledger(tmp_path / "gate.sqlite")
+    assert (tmp_path / "gate.sqlite").stat().st_size == before["gate.sqlite"], "the room is taken once"
+    again.close()
+
+
 def test_an_event_is_kept_until_it_is_delivered_and_said_once(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "gate.sqlite")
     assert ledger.queue("a", {"event": "cut"})

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from io import BytesIO
+from typing import Any
 
 import pytest
 
@@ -416,6 +417,27 @@ def test_an_audit_pack_holds_the_entries_of_one_object_with_the_heads_and_keys(g
     assert json.loads(pack.read("keys.json"))
     assert pack.read("checkpoints.txt")
     assert ground.app.audit.entries(event="audit.exported", by=ground.by("auditor"))
+
+
+def test_what_others_write_while_the_log_is_verified_is_left_to_the_next_time(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.released()
+    audit, auditor = ground.app.audit, ground.by("auditor")
+
+    def meanwhile(act: Any) -> Any:
+        def done(*words: Any) -> Any:
+            found = act(*words)
+            ground.app.people.token(ground.by("board").person, by=ground.by("board"))
+            return found
+
+        return done
+
+    monkeypatch.setattr(audit, "seal_if_grown", meanwhile(audit.seal_if_grown))
+    first, problems = audit.verify(by=auditor)
+    assert problems == ()
+    second, problems = audit.verify(by=auditor)
+    assert (second > first, problems) == (True, ())
 
 
 def test_one_entry_is_proven_once_a_head_was_signed(ground: Ground) -> None:
