@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both install what they need and say so.
 #   make demo          build everything, seed it, print one-time links, keep serving until Ctrl-C
 #   make demo ONCE=1   play the whole story once, print each step, exit non-zero at the first that fails
-#   make test          all tests          make check   style, types, layers, generated files
+#   make test          all tests (ARGS='tests/web -x' for some)          make check   style, types, layers, generated files
 #   make e2e           the tests that need real servers: a cluster, Vault, S3, PostgreSQL, named by the usual variables
 #   make images        the container images, and a file with their references (see .ci/images)
 #   make requirements  what each image installs, and the chart's schema, made anew from pins and settings
@@ -18,7 +18,7 @@ demo:
 
 test:
 	@.ci/setup test
-	@$(AS) python -m pytest $(ARGS)
+	@$(AS) python -m $(if $(ARGS),pytest $(ARGS),tests.everything)
 
 check:
 	@.ci/setup test
