@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -49,7 +50,11 @@ async def lab(**session: Any) -> AsyncIterator[World]:
             yield around
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:  # how it ends is not ours
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
 
 
 async def _is_up(around: World) -> bool:
