@@ -1,6 +1,7 @@
 """`spe db`: the database's schema, its two roles on PostgreSQL, and whether it is fit to work with."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ OwnerUrl = Annotated[
     typer.Option(
         envvar="SPE_DATABASE_OWNER_URL",
         show_envvar=True,
-        help="PostgreSQL: address with the role that owns the schema. The portal never gets it.",
+        help="PostgreSQL: address with the role that owns the schema. The portal never gets it."
+        " Also the file `database_owner_url` in the folder SPE_CREDENTIALS.",
     ),
 ]
 Role = Annotated[
@@ -48,8 +50,9 @@ def upgrade(home: Home = None, owner_url: OwnerUrl = "", role: Role = "") -> Non
     """
     settings = settings_from(home=home)
     if is_postgres(settings.database):
-        wanted = preparing.plan(settings.database, owner_url, application=role)
-        reached = migrations.upgrade(owner_url, application=wanted.application)
+        address = owner_url or _owner_in_a_file()
+        wanted = preparing.plan(settings.database, address, application=role)
+        reached = migrations.upgrade(address, application=wanted.application)
     else:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         reached = migrations.upgrade(settings.database)
@@ -62,12 +65,19 @@ def roles(home: Home = None, owner_url: OwnerUrl = "", role: Role = "", admin_ur
 
     Prints it for `psql`; with --admin-url it is carried out, with the passwords that the two addresses hold.
     """
-    wanted = preparing.plan(settings_from(home=home).database, owner_url, application=role)
+    wanted = preparing.plan(settings_from(home=home).database, owner_url or _owner_in_a_file(), application=role)
     if not admin_url:
         typer.echo(preparing.script(wanted), nl=False)
         return
     preparing.prepare(admin_url, wanted)
     typer.echo(f"The roles {wanted.owner} and {wanted.application} and the database {wanted.database} are there.")
+
+
+def _owner_in_a_file() -> str:
+    """The owner's address as a cluster mounts it; empty without one."""
+    folder = os.environ.get("SPE_CREDENTIALS", "")
+    file = Path(folder, "database_owner_url")
+    return file.read_text(encoding="utf-8").strip() if folder and file.is_file() else ""
 
 
 @app.command()

@@ -108,6 +108,17 @@ def test_from_an_empty_server_to_one_that_is_fit_takes_two_commands(site: Site) 
     store.close()
 
 
+def test_both_addresses_may_come_as_mounted_files(prepared: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "database_url").write_text(prepared.url)
+    (folder / "database_owner_url").write_text(prepared.owner_url + "\n")
+    mounted = {"SPE_DATABASE_URL": "", "SPE_DATABASE_OWNER_URL": "", "SPE_CREDENTIALS": str(folder)}
+    done = prepared.spe("upgrade", **mounted)
+    assert done.exit_code == 0, done.output
+    assert prepared.spe("check", **mounted).exit_code == 0
+
+
 def test_both_commands_may_be_repeated(upgraded: Site) -> None:
     for words in (("roles", "--admin-url", upgraded.admin_url), ("upgrade",), ("check",)):
         done = upgraded.spe(*words)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.images.containerfiles import NAMES
-from tests.support.servers import kubernetes, need
+from tests.support import servers
 
 pytestmark = pytest.mark.servers
 INSIDE = Path(__file__).parent / "inside"
@@ -24,8 +24,7 @@ class Pods:
     """Pods of one run in a namespace of their own."""
 
     def __init__(self) -> None:
-        kubernetes()
-        self.images: dict[str, str] = json.loads(Path(need("SPE_IMAGES")[0]).read_text())
+        servers.kubernetes()
         self.namespace = f"spe-images-{secrets.token_hex(4)}"
         self.kubectl("create", "namespace", self.namespace)
         self.kubectl("label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
@@ -63,7 +62,7 @@ class Pods:
         }
         container = {
             "name": "it",
-            "image": self.images[image],
+            "image": servers.image(image),
             "imagePullPolicy": "IfNotPresent",
             "securityContext": security,
             **({"command": command} if command else {}),

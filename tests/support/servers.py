@@ -6,6 +6,7 @@ a skipped proof reads like a proof.
 
 import json
 import os
+from pathlib import Path
 
 
 def need(*names: str) -> tuple[str, ...]:
@@ -24,11 +25,25 @@ def kubernetes() -> str:
 
 
 def image(name: str) -> str:
-    """One of the product's images, `name@sha256:…`, as `make images` prints them: `SPE_IMAGES` is a JSON object."""
-    images = json.loads(need("SPE_IMAGES")[0])
+    """One of the product's images, `name@sha256:…`: `SPE_IMAGES` names the file that `make images` wrote."""
+    (said,) = need("SPE_IMAGES")
+    images = json.loads(said if said.startswith("{") else Path(said).read_text(encoding="utf-8"))
     if name not in images:
-        raise AssertionError(f"SPE_IMAGES names no image {name!r}; `make images` builds and prints all.")
+        raise AssertionError(f"SPE_IMAGES names no image {name!r}; `make images` builds all and writes their names.")
     return str(images[name])
+
+
+def in_pods(address: str) -> str:
+    """A server's address as pods reach it, where that is another one: pairs of `host:port=host:port` in SPE_IN_PODS."""
+    pairs = (pair.partition("=") for pair in os.environ.get("SPE_IN_PODS", "").split())
+    for outside, _, inside in pairs:
+        address = address.replace(outside, inside)
+    return address
+
+
+def chart_values() -> tuple[Path, ...]:
+    """Further values for the chart that a site needs, such as a storage class: files in SPE_CHART_VALUES, or none."""
+    return tuple(Path(name) for name in os.environ.get("SPE_CHART_VALUES", "").split())
 
 
 def vault() -> tuple[str, str, str]:

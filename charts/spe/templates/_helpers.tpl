@@ -160,19 +160,22 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Secrets that become settings: one file each, named like the setting. Context: dict root, owner. */}}
+{{/* Secrets that become settings: one file each, named like the setting. Context: dict root, owner, hook. Hooks run
+before the chart's own Secrets are there, and have theirs. */}}
 {{- define "spe.credentialSources" -}}
+{{- $own := ternary "database-hook" "database" (not (empty .hook)) -}}
 {{- $database := .root.Values.database -}}
-{{- $secret := $database.existingSecret | default (ternary "database" "" (not (empty $database.url))) -}}
-{{- $key := ternary $database.existingSecretKey "url" (not (empty $database.existingSecret)) -}}
-{{- if and .owner $database.owner.existingSecret -}}
-{{- $secret = $database.owner.existingSecret -}}
-{{- $key = $database.owner.existingSecretKey -}}
+{{- if and (not $database.existingSecret) (not $database.url) -}}
+{{- fail "Say where the database is: database.existingSecret names a Secret with the URL of the application's account." -}}
 {{- end -}}
-{{- if not $secret -}}
-{{- fail "Say where the database is: database.existingSecret names a Secret with the URL under the key `url`." -}}
-{{- end -}}
-- secret: {name: {{ if and .hook (eq $secret "database") }}database-hook{{ else }}{{ $secret }}{{ end }}, items: [{key: {{ $key | quote }}, path: database_url}]}
+- secret: {name: {{ $database.existingSecret | default $own }}, items: [{key: {{ ternary $database.existingSecretKey "url" (not (empty $database.existingSecret)) | quote }}, path: database_url}]}
+{{- if .owner }}
+{{- $owner := $database.owner -}}
+{{- if and (not $owner.existingSecret) (not $owner.url) -}}
+{{- fail "Say who owns the tables: database.owner.existingSecret names a Secret with that account's URL, for the migrations alone; or set migrations.enabled to false and run `spe db upgrade` yourself." -}}
+{{- end }}
+- secret: {name: {{ $owner.existingSecret | default $own }}, items: [{key: {{ ternary $owner.existingSecretKey "owner-url" (not (empty $owner.existingSecret)) | quote }}, path: database_owner_url}]}
+{{- end }}
 {{- range .root.Values.credentials }}
 - secret: {name: {{ .secretName }}, items: [{key: {{ .key | quote }}, path: {{ .setting | quote }}}]}
 {{- end }}

@@ -1,0 +1,84 @@
+"""The chart on a real cluster: installed, tested, upgraded, removed, installed again, and everything found again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.charts.release import PARTS, Release, release
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    with release(tmp_path_factory.mktemp("chart")) as made:
+        made.apply("install")
+        yield made
+
+
+def _tokens(it: Release) -> dict[str, Any]:
+    found: dict[str, Any] = next(s["data"] for s in it.get("secrets") if s["metadata"]["name"] == "tokens")
+    return found
+
+
+def test_every_part_is_ready_in_a_restricted_namespace_and_answers(installed: Release) -> None:
+    ready = {d["metadata"]["name"]: d["status"].get("readyReplicas", 0) for d in installed.get("deployments")}
+    assert set(ready) == set(PARTS)
+    assert all(ready.values())
+    installed.helm("test", "spe")
+
+
+def test_what_the_set_up_needed_is_gone_with_it(installed: Release) -> None:
+    assert installed.name not in {
+        r["metadata"]["name"].removesuffix("-setup") for r in installed.get("clusterroles,clusterrolebindings")
+    }
+    assert not installed.get("jobs")
+    assert "setup" not in {a["metadata"]["name"] for a in installed.get("serviceaccounts")}
+
+
+def test_the_application_does_not_own_its_tables(installed: Release) -> None:
+    assert "fit to work with" in installed.spe("db", "check")
+
+
+def test_a_part_reaches_what_it_must_and_nothing_else(installed: Release) -> None:
+    """From the Hub, which sees neither database nor checker, and from the checker, which sees nothing at all."""
+    tries = (
+        "import socket\n"
+        "def tried(host, port):\n"
+        "    try:\n"
+        "        socket.create_connection((host, port), 3).close()\n"
+        "        return 'open'\n"
+        "    except OSError:\n"
+        "        return 'closed'\n"
+    )
+    addresses = {s["metadata"]["name"]: s["spec"]["clusterIP"] for s in installed.get("services")}
+    ports = {"portal": 9000, "portal-internal": 9001, "hub": 8081, "proxy": 8001, "checker": 9002}
+    script = tries + f"print({{name: tried(host, {ports!r}[name]) for name, host in {addresses!r}.items()}})"
+    wanted = {
+        "hub": {"portal", "portal-internal", "proxy"},
+        "checker": set(),
+        "reconciler": {"hub", "checker"},
+    }
+    for part, reached in wanted.items():
+        said = installed.kubectl("-n", installed.name, "exec", f"deployment/{part}", "--", "python", "-c", script)
+        found: dict[str, str] = eval(said, {"__builtins__": {}})
+        assert {name for name, state in found.items() if state == "open"} - {part} == reached, part
+
+
+def test_an_upgrade_keeps_the_tokens_and_an_uninstalled_release_finds_everything_again(installed: Release) -> None:
+    before = _tokens(installed)
+    words = ("--issuer", "https://id.example.org", "--subject", "first", "--name", "First Operator")
+    person = installed.spe("person", "first", *words).strip()
+    installed.apply("upgrade", config={**installed.values["config"], "title": "Another title"})
+    assert _tokens(installed) == before
+    installed.helm("uninstall", "spe", "--wait")
+    assert {c["metadata"]["name"] for c in installed.get("persistentvolumeclaims")} >= {"home", "hub"}
+    assert _tokens(installed) == before
+    assert not installed.get("deployments")
+    installed.apply("install")
+    assert _tokens(installed) == before
+    with pytest.raises(AssertionError, match="There is an operator already"):
+        installed.spe("person", "first", *words)
+    assert person.startswith("p-")
+    installed.helm("test", "spe")
