@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from spe.adapters.objects.rules import PORT, check_entrance, check_passing, check_way, limited, name_of
 from spe.adapters.objects.s3client import MEBIBYTE, S3Client
-from spe.adapters.objects.s3errors import MISSING
+from spe.adapters.objects.s3errors import GONE, MISSING
 from spe.adapters.objects.s3observe import Observed, observe
 from spe.adapters.objects.s3settings import S3Settings
 from spe.adapters.objects.s3streams import Download
@@ -73,7 +73,7 @@ class S3Objects:
 
     def open(self, zone: Zone, digest: str) -> VerifiedReader:
         """See `ObjectStore.open`."""
-        answer = self._client.call("get_object", **self._place(zone, digest), expected=MISSING)
+        answer = self._client.call("get_object", **self._place(zone, digest), expected=GONE)
         if answer is None:
             raise NotFound(f"There is no object {digest} in the {zone} zone.")
         size = int(answer["ContentLength"])

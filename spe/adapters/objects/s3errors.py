@@ -12,7 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from spe.adapters.objects.rules import PORT
 from spe.domain.errors import Corrupt, SpeError, Unavailable
 
-MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
+GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
+MISSING = GONE | {"404"}  # all that an answer without a body can say; with one, a bare 404 is not the service's
 DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403"})
 UNKNOWN_CALL = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405", "XNotImplemented"})
 NOT_FIRST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})

@@ -157,6 +157,7 @@ TROUBLE = [
     (Reply(status=403, code="SignatureDoesNotMatch"), "does not accept our access key"),
     (Reply(status=403, code="RequestTimeTooSkewed"), "clock and ours differ"),
     (Reply(status=404, code="NoSuchBucket"), "there is no bucket spe-airlock"),
+    (Reply(status=404), r"refused get_object in the bucket spe-airlock \(404\)"),  # a proxy's, not the service's
     (Reply(status=507), "it is full"),
     (Reply(status=403, code="QuotaExceeded"), "it is full"),
     (Reply(status=503, code="SlowDown"), r"busy or broken \(SlowDown\)"),
