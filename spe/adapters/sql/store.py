@@ -137,7 +137,7 @@ class SqlStore:
     """
 
     def __init__(self, url: str, **limits: float) -> None:
-        self._url = url
+        self.url = url
         waits = Waits(**limits)
         self._writer, self._reader = engine.writer(url, waits), engine.reader(url, waits)
 
@@ -169,7 +169,7 @@ class SqlStore:
     def problems(self) -> Sequence[str]:
         """What is wrong with the database (schema not current, rules missing, durability too low)."""
         try:
-            found = migrations.problems(self._url)
+            found = migrations.problems(self.url)
             if found:
                 return found
             with self._transaction(self._reader) as transaction:
