@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -46,6 +46,42 @@ class Oidc(BaseModel):
     """Claim and value that it must be or contain, such as an entitlement."""
     skew_seconds: int = Field(default=30, ge=0, le=120)
     """How far the clocks may differ."""
+
+
+class Retention(BaseModel):
+    """How long objects of a zone resist deletion, in a bucket with object lock."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    days: int = Field(ge=1)
+    """Counted from the last time the object was stored."""
+    mode: Literal["COMPLIANCE", "GOVERNANCE"] = "COMPLIANCE"
+    """Nobody lifts compliance; a right of its own lifts governance."""
+
+
+class S3(BaseModel):
+    """An S3 service where outputs wait and stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    buckets: dict[Literal["airlock", "release", "views", "evidence"], str]
+    """One bucket for each zone, all different."""
+    endpoint: str = ""
+    """`https://host:port`; empty: the endpoint of the region."""
+    region: str = "us-east-1"
+    """The region that requests are signed for."""
+    path_style: bool = True
+    """Buckets in the path (most servers), not in the host name."""
+    ca_file: Path | None = None
+    """Authorities that may vouch for the endpoint; empty: the system's."""
+    access_key: str = ""
+    """Empty: the client library's own chain."""
+    secret_key: SecretStr = SecretStr("")
+    """Comes as a file of `SPE_CREDENTIALS` rather than here."""
+    account: str = ""
+    """Account number that must own the buckets; empty: any."""
+    retention: dict[Literal["release", "evidence"], Retention] = {}
+    """Retention sent with each object of a zone."""
 
 
 class Vault(BaseModel):
@@ -92,6 +128,8 @@ class Settings(BaseSettings):
     """How people sign in: by one-time links that an operator hands over, or at an OpenID provider."""
     oidc: Oidc | None = None
     """The OpenID provider, for `login: oidc`."""
+    s3: S3 | None = None
+    """The S3 service, for `objects: s3`."""
     vault: Vault | None = None
     """Vault, for `secrets: vault`."""
     checker: Literal["embedded", "remote"] = "embedded"

@@ -25,6 +25,7 @@ def test_what_the_settings_choose_without_saying_where_is_refused_with_the_name(
     for chosen, name in (
         ({"login": "oidc"}, "oidc"),
         ({"secrets": "vault"}, "vault"),
+        ({"objects": "s3"}, "s3"),
         ({"checker": "remote"}, "checker_address"),
     ):
         with pytest.raises(Invalid) as refusal:
@@ -40,6 +41,11 @@ def test_an_environment_over_vault_and_an_identity_provider_is_put_together_with
         home=tmp_path,
         login="oidc",
         secrets="vault",
+        objects="s3",
+        s3={
+            "endpoint": "http://127.0.0.1:1",
+            "buckets": {z: f"{z}-spe" for z in ("airlock", "release", "views", "evidence")},
+        },
         checker="remote",
         checker_address="http://127.0.0.1:1",
         oidc={"issuer": "http://127.0.0.1:1", "client_id": "spe"},

@@ -7,8 +7,9 @@ way of running needs is imported when that way is chosen.
 import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spe.adapters.checker.remote import RemoteChecker
 from spe.adapters.clock import DemoClock, SystemClock
@@ -26,7 +27,7 @@ from spe.policy.loader import read_policies
 from spe.policy.policyset import PolicySet
 from spe.ports.checker import Checker
 from spe.ports.identity import IdentityProvider
-from spe.ports.objects import ObjectStore
+from spe.ports.objects import ObjectStore, Zone
 from spe.ports.secrets import SecretStore
 from spe.services.app import App
 from spe.services.context import House, Ports
@@ -35,6 +36,9 @@ from spe.settings import Settings
 from spe.web.settings import WebSettings
 
 __all__ = ["Tokens", "bind", "build", "holder", "hub_settings", "policies", "tokens", "web_settings"]
+
+if TYPE_CHECKING:
+    from spe.adapters.objects.s3settings import S3Settings
 
 HUB_CLIENT = "spe-hub"
 T = TypeVar("T")
@@ -108,6 +112,34 @@ def _local_secrets(settings: Settings) -> SecretStore:
     return LocalSecrets(home / "secrets.sealed", home / "keys" / "seal.key")
 
 
+def s3_settings(settings: Settings) -> "S3Settings":
+    """The S3 service as the adapter wants it. Raises `Invalid`."""
+    from spe.adapters.objects.s3settings import LockMode, Retention, S3Settings
+
+    given = _needed(settings.s3, "s3", "objects: s3")
+    kept = {
+        Zone(zone): Retention(length=timedelta(days=one.days), mode=LockMode(one.mode))
+        for zone, one in given.retention.items()
+    }
+    return S3Settings(
+        buckets={Zone(zone): bucket for zone, bucket in given.buckets.items()},
+        endpoint=given.endpoint,
+        region=given.region,
+        path_style=given.path_style,
+        ca_file=given.ca_file,
+        access_key=given.access_key,
+        secret_key=given.secret_key.get_secret_value(),
+        account=given.account,
+        retention=kept,
+    )
+
+
+def _s3(settings: Settings) -> ObjectStore:
+    from spe.adapters.objects.s3 import S3Objects
+
+    return S3Objects(s3_settings(settings))
+
+
 def _vault(settings: Settings) -> SecretStore:
     from spe.adapters.secrets.vault import KubernetesLogin, TokenLogin, VaultSecrets, VaultSettings
 
@@ -144,7 +176,7 @@ def _needed(given: T | None, name: str, reason: str) -> T:
 
 
 _LOGINS: dict[str, Callable[[Settings], IdentityProvider | None]] = {"links": lambda _: None, "oidc": _oidc}
-_OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects}
+_OBJECTS: dict[str, Callable[[Settings], ObjectStore]] = {"local": _local_objects, "s3": _s3}
 _SECRETS: dict[str, Callable[[Settings], SecretStore]] = {"local": _local_secrets, "vault": _vault}
 _CHECKERS: dict[str, Callable[[Settings], Checker]] = {
     "embedded": _checks_on_this_host,

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("spe.cli.serve", "serve", "Run the portal and its API; on one host the reconciler too."),
     "reconcile": ("spe.cli.reconcile", "reconcile", "Run the reconciler alone, on a cluster."),
     "doctor": ("spe.cli.doctor", "doctor", "Check whether this host can isolate; say how to mend it."),
+    "objects": ("spe.cli.objects", "app", "The buckets of an S3 service."),
     "hub": ("spe.cli.hub", "app", "What the Hub's process reads when it starts."),
     "db": ("spe.cli.db", "app", "The database's schema."),
     "login": ("spe.cli.login", "login", "Keep an address and a token for the other commands."),
