@@ -1,0 +1,1 @@
+"""What is made in a cluster, as plain documents: pure functions from facts, one module for each subject."""
