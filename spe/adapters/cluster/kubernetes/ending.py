@@ -29,8 +29,6 @@ from spe.domain.permit import Limits
 from spe.ports.cluster import Step
 
 GONE_SECONDS = 20.0
-LINGER_SECONDS = 6.0
-"""Longer than any pod of ours may take to end: what was deleted without grace may run on although it is not listed."""
 
 
 def cut(hands: Hands, step: Step) -> None:
@@ -159,7 +157,7 @@ def let_go(hands: Hands, seen: Snapshot, *, only_leaving: bool = False) -> None:
 def _linger(hands: Hands, namespace: Document) -> None:
     asked = datetime.fromisoformat(str(namespace["metadata"]["deletionTimestamp"]))
     passed = max(0.0, (hands.now() - asked).total_seconds())
-    time.sleep(max(0.0, LINGER_SECONDS - passed))
+    time.sleep(max(0.0, hands.site.linger_seconds - passed))
 
 
 def _refuse_while_running(seen: Snapshot) -> None:

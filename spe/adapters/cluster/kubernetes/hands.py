@@ -9,7 +9,7 @@ from typing import Any
 from spe.adapters.cluster.kubernetes import view
 from spe.adapters.cluster.kubernetes.api import Api
 from spe.adapters.cluster.kubernetes.gatecontrol import GateControl, Reach
-from spe.adapters.cluster.kubernetes.kinds import POD, Document, labels_of
+from spe.adapters.cluster.kubernetes.kinds import POD, Document, annotations_of, labels_of
 from spe.adapters.cluster.kubernetes.names import PERSON, Names
 from spe.adapters.cluster.kubernetes.site import Site
 from spe.adapters.cluster.kubernetes.snapshot import Snapshot, is_session, look
@@ -53,8 +53,10 @@ class Hands:
         return self.reach(address, self.tokens(seen.own.workspace))
 
     def note(self, namespace: Document, patch: Document) -> None:
-        """Write notes on exactly this namespace."""
-        self.api.patch(namespace, patch)
+        """Write notes on exactly this namespace; nothing is sent when it says so already."""
+        noted, wanted = annotations_of(namespace), patch["metadata"]["annotations"]
+        if any(noted.get(name) != text for name, text in wanted.items()):
+            self.api.patch(namespace, patch)
 
     def end(self, seen: Snapshot, which: Callable[[Document], bool], reason: str) -> None:
         """End the notebooks for which `which` says so, and wait until they are gone.

@@ -53,7 +53,11 @@ class GateFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An installation. `forbidden` are places that no notebook may reach, `tcp:10.0.0.1:443`."""
+    """An installation. `forbidden` are places that no notebook may reach, `tcp:10.0.0.1:443`.
+
+    `linger_seconds` is longer than any pod of ours may take to end: one that was deleted without grace is not listed
+    any more and may still run.
+    """
 
     instance: str
     release_namespace: str
@@ -66,6 +70,7 @@ class Site:
     session_seconds: int = 12 * 3600
     seal_seconds: int = 6 * 3600
     probe_seconds: int = 20
+    linger_seconds: float = 6.0
     runtime_class: str = ""
     pull_policy: str = "IfNotPresent"
     node_selector: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ policies, so what is tested here is what an operator gets.
 """
 
 import contextlib
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,17 +22,24 @@ from spe.adapters.cluster.kubernetes.connection import connect
 from spe.adapters.cluster.kubernetes.hands import Hands
 from spe.adapters.cluster.kubernetes.kinds import NAMESPACE, POD, POLICY, VOLUME, Document, Kind, name_of
 from spe.adapters.cluster.kubernetes.names import Names, installation
+from spe.adapters.cluster.kubernetes.sessions import KubernetesSandboxes
 from spe.adapters.cluster.kubernetes.site import GateFacts, Images, Site, Storage
 from spe.domain.ids import PermitId, PersonId, WorkspaceId, new_permit, new_person, new_workspace
 from spe.domain.permit import Limits
+from spe.hub.pod import PodFacts, notebook_pod, pod_name
 from spe.ports.cluster import Exposure, Observed, SessionPlace, Step, StepKind
+from spe.reconciler.desired import Desired
+from spe.reconciler.plan import plan
 from tests.support import servers, standin_portal_pod
 from tests.support.admission import POLICIES
 from tests.support.hub_stack import wait_for
 from tests.support.instance_on_cluster import Instance, instance
+from tests.support.podfacts import hub_variables
 
+_COUNT = itertools.count(1)
 CHART = Path(__file__).parents[4] / "charts" / "spe"
 SMALL = Limits(memory_bytes=128 * 1024**2, cpu=0.2, disk_bytes=16 * 1024**2)
+BUILDING = (StepKind.FOLDERS, StepKind.GATE, StepKind.SEAL, StepKind.DATA)
 REMOVAL = (
     StepKind.CUT,
     StepKind.STOP_SESSIONS,
@@ -52,6 +60,7 @@ class Place:
     workspace: WorkspaceId = field(default_factory=new_workspace)
     permit: PermitId = field(default_factory=new_permit)
     person: PersonId = field(default_factory=new_person)
+    ground: "Ground | None" = None
 
     @property
     def own(self) -> Names:
@@ -83,6 +92,46 @@ class Place:
     def remove(self) -> None:
         for kind in REMOVAL:
             self.step(kind, reason="The permit ended.")
+
+    def want(self, *data: Exposure, people: tuple[PersonId, ...] = (), is_open: bool = True) -> Desired:
+        """What the record would want: open, with the person in it, or closed but kept."""
+        return Desired(
+            workspace=self.workspace,
+            permit=self.permit,
+            present=True,
+            open=is_open,
+            data=data if is_open else (),
+            places=self.seat(*people) if is_open else (),
+            limits=SMALL,
+            reason="" if is_open else "The workspace is stopped.",
+        )
+
+    def reconcile(self, want: Desired, rounds: int = 6) -> list[StepKind]:
+        """What the reconciler does with one workspace, until nothing is left to do; the steps taken."""
+        taken = []
+        for _ in range(rounds):
+            steps = plan(want, self.seen())
+            if not steps:
+                return taken
+            for step in steps:
+                self.cluster.apply(step)
+                taken.append(step.kind)
+        raise AssertionError(f"still not as wanted after {taken}: {self.seen()}")
+
+    def session(self, person: PersonId | None = None, *, waits: bool = True) -> str:
+        """A session as portal and Hub start it; its pod's name. One that `waits` stays in its probe for a minute."""
+        assert self.ground is not None
+        who = person or self.person
+        started = KubernetesSandboxes(self.ground.hands("portal")).start(
+            self.workspace, who, environment={}, base_url=f"/user/{who}/{self.workspace}/"
+        )
+        assert started.pod is not None
+        facts = dict(started.pod)
+        if waits:
+            facts["forbidden"] = [*facts["forbidden"], f"tcp:{facts['gate']}:8081"]
+        pod = notebook_pod(PodFacts.read(facts), hub_variables(self.workspace, who), pod_name(who, next(_COUNT)))
+        made = Api(connect(self.ground.kubeconfig("hub"))).create(dict(pod))
+        return name_of(made)
 
     def seen(self) -> Observed:
         return self.cluster.observe(self.workspace)
@@ -121,7 +170,7 @@ class Ground:
 
     def place(self, account: str = "reconciler") -> Place:
         hands = self.hands(account)
-        return Place(cluster=KubernetesCluster(hands), hands=hands, admin=self.admin)
+        return Place(cluster=KubernetesCluster(hands), hands=hands, admin=self.admin, ground=self)
 
 
 def granted(name: str) -> list[Document]:
@@ -163,6 +212,7 @@ def ground(folder: Path) -> Iterator[Ground]:
             gate=GateFacts(public_origins=("http://localhost:8000",), portal_url="http://127.0.0.1:9000"),
             features=features.look(admin),
             forbidden=discover.forbidden(admin, house.name),
+            linger_seconds=0.5,
             storage=Storage(shared_access="ReadWriteOnce", host_folders=True),
         )
         made: dict[str, Path] = {}
@@ -200,6 +250,40 @@ def clear(where: Ground) -> None:
         api.remove(volume)
     for namespace in api.all(NAMESPACE, labels=installation(where.house.name)):
         api.gone(NAMESPACE, "", name_of(namespace), seconds=60)
+
+
+class Noting(Api):
+    """Writes down what it changes, as (method, path)."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.writes: list[tuple[str, str]] = []
+
+    def send(self, method: str, path: str, body: Document | None = None, **rest: Any) -> Document:
+        answer = super().send(method, path, body, **rest)
+        if method != "GET" and "review" not in path:
+            self.writes.append((method, path))
+        return answer
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this runs."""
+
+
+class Mortal(Noting):
+    """A process that is killed when so many writes are done and the last one's answer has not arrived."""
+
+    def __init__(self, client: Any, lives: int) -> None:
+        super().__init__(client)
+        self._lives = lives
+
+    def send(self, method: str, path: str, body: Document | None = None, **rest: Any) -> Document:
+        if len(self.writes) >= self._lives:
+            raise Killed
+        answer = super().send(method, path, body, **rest)
+        if len(self.writes) >= self._lives:
+            raise Killed
+        return answer
 
 
 def exposure(folder: str = "/etc", key: str = "ds-aaaaaaaaaaaaaaaa/1", digest: str = "sha256:" + "0" * 64) -> Exposure:
