@@ -107,6 +107,49 @@ class Vault(BaseModel):
     """Names of secrets that lease an account of a database instead of a stored text."""
 
 
+class Kubernetes(BaseModel):
+    """The cluster in which workspaces live."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    notebook_image: str
+    """What sessions run, by digest: `name@sha256:…`."""
+    gate_image: str
+    """What stands between a workspace and the environment, by digest."""
+    instance: str = "spe"
+    """Name of this environment in the cluster: on every object it makes, and before every namespace's name."""
+    release_namespace: str = "spe"
+    """Where portal, Hub and proxy run."""
+    kubeconfig: Path | None = None
+    """How the API server is reached; without one by the account of the pod."""
+    context: str = ""
+    """Which context of that file; empty: its current one."""
+    storage_class: str = ""
+    """Class of the claims for homes and shared folders; empty: the cluster's default."""
+    shared_access: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    """`ReadWriteOnce` where a workspace's sessions all run on one node."""
+    host_folders: bool = False
+    """Whether datasets may be folders of the nodes, `hostPath:/…`: for a cluster of tests alone."""
+    runtime_class: str = ""
+    """Runtime of the notebooks, such as one with a kernel of its own; empty: the nodes' default."""
+    node_selector: dict[str, str] = {}
+    """Labels of the nodes on which gates run; sessions run where their workspace's claims can."""
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """When images are fetched."""
+    forbidden: tuple[str, ...] = ()
+    """Further places that no notebook may reach, `tcp:10.0.0.1:443`: each seal probe tries them as well."""
+    session_seconds: int = Field(default=12 * 3600, ge=60)
+    """How long one session may last."""
+    seal_seconds: int = Field(default=6 * 3600, ge=60)
+    """How old an observed seal may become while somebody works behind it."""
+    probe_seconds: int = Field(default=20, ge=5, le=300)
+    """How long a seal probe waits until all is as it should be."""
+    mirror: bool = False
+    """Whether there is a package mirror."""
+    mirror_names: tuple[str, ...] = ()
+    """Packages that may be fetched from it."""
+
+
 class Settings(BaseSettings):
     """One environment, on one host or on a cluster."""
 
@@ -128,6 +171,8 @@ class Settings(BaseSettings):
     """How people sign in: by one-time links that an operator hands over, or at an OpenID provider."""
     oidc: Oidc | None = None
     """The OpenID provider, for `login: oidc`."""
+    kubernetes: Kubernetes | None = None
+    """The cluster, for `cluster: kubernetes`."""
     s3: S3 | None = None
     """The S3 service, for `objects: s3`."""
     vault: Vault | None = None

@@ -30,7 +30,7 @@ from spe.ports.identity import IdentityProvider
 from spe.ports.objects import ObjectStore, Zone
 from spe.ports.secrets import SecretStore
 from spe.services.app import App
-from spe.services.context import House, Ports
+from spe.services.context import House, Ports, gate_token
 from spe.services.oauth import Client
 from spe.settings import Settings
 from spe.web.settings import WebSettings
@@ -68,26 +68,33 @@ def policies(folder: Path) -> Callable[[], PolicySet]:
 def build(settings: Settings) -> App:
     """The use cases over the adapters that the settings choose. Raises what is wrong with keys or policies."""
     given = tokens(settings)
+    secrets = _SECRETS[settings.secrets](settings)
     ports = Ports(
         store=SqlStore(settings.database),
         objects=_OBJECTS[settings.objects](settings),
-        secrets=_SECRETS[settings.secrets](settings),
+        secrets=secrets,
         checker=_CHECKERS[settings.checker](settings),
         hub=JupyterHub(hub_url=settings.hub_api, token=given.hub),
         identity=_LOGINS[settings.login](settings),
         notifier=LogNotifier(),
         clock=DemoClock(settings.home.resolve() / "clock-offset") if settings.demo else SystemClock(),
-        **_PLACES[settings.cluster](settings),
+        **_PLACES[settings.cluster](settings, secrets),
     )
     house = House(ports=ports, policies=policies(settings.policies), origin=settings.origin)
     house.policies()
     return bind(settings, house)
 
 
-def _on_this_host(settings: Settings) -> Any:
+def _on_this_host(settings: Settings, _: SecretStore) -> Any:
     from spe.bootstrap import embedded
 
     return embedded.places(settings)
+
+
+def _on_a_cluster(settings: Settings, secrets: SecretStore) -> Any:
+    from spe.bootstrap import cluster
+
+    return cluster.places(settings, lambda workspace: gate_token(secrets, workspace))
 
 
 def _checks_on_this_host(settings: Settings) -> Checker:
@@ -182,7 +189,10 @@ _CHECKERS: dict[str, Callable[[Settings], Checker]] = {
     "embedded": _checks_on_this_host,
     "remote": _checks_elsewhere,
 }
-_PLACES: dict[str, Callable[[Settings], Any]] = {"embedded": _on_this_host}
+_PLACES: dict[str, Callable[[Settings, SecretStore], Any]] = {
+    "embedded": _on_this_host,
+    "kubernetes": _on_a_cluster,
+}
 
 
 def bind(settings: Settings, house: House) -> App:

@@ -22,6 +22,12 @@ from spe.ports.sources import Sources
 from spe.ports.store import Store
 
 
+def gate_token(secrets: SecretStore, workspace: str) -> str:
+    """The bearer token that binds a gate to its workspace; verified by making it again."""
+    mac = secrets.mac(KeyName.LINKS, f"gate:{workspace}".encode()).hex()
+    return f"{workspace}.{mac}"
+
+
 def _anybody() -> None:
     """Nobody has to lead: there is one process, or somebody asked for this one thing."""
 
@@ -56,9 +62,8 @@ class House:
     bell: threading.Event = field(default_factory=threading.Event)
 
     def gate_token(self, workspace: str) -> str:
-        """The bearer token that binds a gate to its workspace; verified by making it again."""
-        mac = self.ports.secrets.mac(KeyName.LINKS, f"gate:{workspace}".encode()).hex()
-        return f"{workspace}.{mac}"
+        """The bearer token that binds a gate to its workspace."""
+        return gate_token(self.ports.secrets, workspace)
 
     def workspace_of(self, token: str) -> WorkspaceId:
         """The workspace whose gate this token is. Raises `Unauthenticated`."""
