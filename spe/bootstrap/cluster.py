@@ -32,7 +32,7 @@ class Places(TypedDict):
 
 
 def places(settings: Settings, tokens: Callable[[WorkspaceId], str]) -> Places:
-    """Workspaces in the cluster; `tokens` makes a workspace's gate token. Raises `Unavailable`, `Rejected`, `Invalid`."""
+    """Workspaces in the cluster; `tokens` makes a gate's token. Raises `Unavailable`, `Rejected`, `Invalid`."""
     api = server(settings)
     hands = Hands(api=api, site=site(settings, api), tokens=tokens, reach=gatecontrol.over_http())
     return Places(
@@ -43,10 +43,10 @@ def places(settings: Settings, tokens: Callable[[WorkspaceId], str]) -> Places:
     )
 
 
-def server(settings: Settings) -> Api:
-    """The API server, by a kubeconfig or by the account of the pod."""
+def server(settings: Settings, *, user: str = "") -> Api:
+    """The API server, by a kubeconfig or by the account of the pod; with `user` taken for somebody else."""
     given = chosen(settings)
-    return Api(connect(given.kubeconfig, context=given.context or None))
+    return Api(connect(given.kubeconfig, context=given.context or None, user=user))
 
 
 def site(settings: Settings, api: Api) -> Site:
@@ -100,5 +100,7 @@ def admitted(settings: Settings, api: Api) -> Admitted:
 def chosen(settings: Settings) -> Kubernetes:
     """The settings of the cluster. Raises `Invalid` when there are none."""
     if settings.kubernetes is None:
-        raise Invalid({"kubernetes": "Say which images and which instance: the settings' block `kubernetes` is missing."})
+        raise Invalid(
+            {"kubernetes": "Say which images and which instance: the settings' block `kubernetes` is missing."}
+        )
     return settings.kubernetes

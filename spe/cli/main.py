@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reconcile": ("spe.cli.reconcile", "reconcile", "Run the reconciler alone, on a cluster."),
     "doctor": ("spe.cli.doctor", "doctor", "Check whether this host can isolate; say how to mend it."),
     "objects": ("spe.cli.objects", "app", "The buckets of an S3 service."),
+    "cluster": ("spe.cli.cluster", "app", "A Kubernetes cluster: admission policies, made and seen to refuse."),
     "hub": ("spe.cli.hub", "app", "What the Hub's process reads when it starts."),
     "db": ("spe.cli.db", "app", "The database's schema."),
     "login": ("spe.cli.login", "login", "Keep an address and a token for the other commands."),
@@ -105,7 +106,12 @@ def main() -> None:
         from spe.cli.output import note
 
         note(*error.sentences, *([error.remedy] if error.remedy else []))
-        sys.exit(EXIT_CODES.get(type(error).__name__, 1))
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: SpeError) -> int:
+    """The exit status of an error, or of what it is a kind of."""
+    return next((EXIT_CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in EXIT_CODES), 1)
 
 
 EXIT_CODES = {

@@ -69,9 +69,13 @@ class Release:
             capture_output=True,
             check=False,
         )
-        kinds = "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding"
         labelled = f"spe.local/instance={self.name}"
-        subprocess.run(["kubectl", "delete", kinds, "-l", labelled], capture_output=True, check=False)
+        # Policies before the canary, which they keep as it is.
+        for kinds in (
+            "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding",
+            "namespace",
+        ):
+            subprocess.run(["kubectl", "delete", kinds, "-l", labelled], capture_output=True, check=False)
         database = f"spe_{self.name}"
         with psycopg.connect(servers.postgres(), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")

@@ -105,13 +105,16 @@ def test_nobody_may_read_secrets_enter_pods_or_give_rights_away() -> None:
             assert "*" not in (*rule["verbs"], *rule["resources"], *rule["apiGroups"]), named
             assert not {"secrets", "pods/exec", "pods/attach", "pods/portforward"} & {*rule["resources"]}, named
             if "configmaps" in rule["resources"]:
-                assert (named, rule["verbs"]) == ("spe-setup", ["create"])
-            assert not {"impersonate", "escalate"} & {*rule["verbs"]}, named
+                assert (named, rule["resourceNames"]) == ("spe-setup", ["spe-admission-marker"])
+            assert "escalate" not in rule["verbs"], named
+            if "impersonate" in rule["verbs"]:
+                assert (each["kind"], named, rule["resourceNames"]) == ("Role", "setup", ["hub"])
             if "bind" in rule["verbs"]:
-                assert rule["resourceNames"] == ["spe-hub-sessions"]
+                assert rule["resourceNames"] == [{"spe-reconciler": "spe-hub-sessions"}.get(named, "spe-canary")]
     assert _rules(found, "spe-hub-sessions") == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]}
     ]
+    assert _rules(found, "spe-canary") == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}]
     bound = {o["subjects"][0]["name"] for o in found if o["kind"] == "ClusterRoleBinding"}
     assert bound == {"portal", "reconciler", "setup"}, "the Hub has no right in the whole cluster"
 
@@ -122,6 +125,17 @@ def test_the_right_to_change_admission_policies_comes_and_goes_with_the_job() ->
             notes = each["metadata"]["annotations"]
             assert notes["helm.sh/hook"] == "pre-install,pre-upgrade"
             assert "hook-succeeded" in notes["helm.sh/hook-delete-policy"]
+
+
+def test_whoever_sets_up_may_make_the_canary_by_name_and_nothing_else_in_the_whole_cluster() -> None:
+    rules = _rules(objects(render("production")), "spe-setup")
+    unnamed = [rule for rule in rules if "resourceNames" not in rule]
+    assert {r for rule in unnamed for r in rule["resources"] if {"create", "patch", "delete"} & {*rule["verbs"]}} == {
+        "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+    }  # fmt: skip
+    assert {n for rule in rules for n in rule.get("resourceNames", ())} == {
+        "spe-canary", "canary", "notebook", "spe-admission-marker", "deny-all", "hub",
+    }  # fmt: skip
 
 
 def test_what_holds_state_outlives_the_release() -> None:

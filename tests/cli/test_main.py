@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spe.cli.egress import VERDICTS
-from spe.cli.main import EXIT_CODES, application
+from spe.cli.main import EXIT_CODES, application, exit_code
 from spe.domain import errors
 
 
@@ -24,6 +24,14 @@ def test_every_exit_status_is_in_the_manual_and_in_the_help() -> None:
 def test_every_kind_of_error_that_a_person_can_meet_has_its_own_status() -> None:
     kinds = {cls.__name__ for cls in errors.SpeError.__subclasses__() if cls.__module__ == errors.__name__}
     assert kinds - set(EXIT_CODES) == {"Corrupt"}
+
+
+def test_an_error_that_is_a_kind_of_another_has_the_same_status() -> None:
+    class Gone(errors.Unavailable):
+        """As an adapter has for a missing object."""
+
+    assert exit_code(Gone("cluster", "not found")) == EXIT_CODES["Unavailable"]
+    assert exit_code(errors.Corrupt("the log")) == 1
 
 
 def test_a_noun_with_one_verb_keeps_its_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

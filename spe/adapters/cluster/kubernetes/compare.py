@@ -20,6 +20,7 @@ Path = tuple[str, ...]
 
 EXACT: Mapping[str, tuple[Path, ...]] = {
     "NetworkPolicy": (("spec",),),
+    "ClusterRole": (("rules",), ("aggregationRule",)),
     "RoleBinding": (("roleRef",), ("subjects",)),
     "ServiceAccount": (("automountServiceAccountToken",), ("secrets",), ("imagePullSecrets",)),
     "ResourceQuota": (("spec",),),
@@ -138,6 +139,12 @@ _DEFAULTED = frozenset({"creationTimestamp", "defaultMode"})
 
 def _empty(value: Any) -> bool:
     return value is None or value in ({}, [], "")
+
+
+def same_amount(one: Any, other: Any) -> bool:
+    """Whether both are amounts, `512Mi` or `536870912`, and the same."""
+    texts = isinstance(one, str) and isinstance(other, str)
+    return texts and _number(one) is not None and _number(one) == _number(other)
 
 
 def _number(value: Any) -> Decimal | None:

@@ -14,8 +14,12 @@ from spe.domain.errors import Unavailable
 _CONNECTIONS = 16
 
 
-def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> ApiClient:
-    """A client for many threads. Raises `Unavailable` when no usable configuration is there."""
+def connect(kubeconfig: Path | None = None, *, context: str | None = None, user: str = "") -> ApiClient:
+    """A client for many threads. Raises `Unavailable` when no usable configuration is there.
+
+    With `user` it asks the API server to take it for that user, which only accounts with the right to impersonate
+    exactly that one are allowed.
+    """
     settings = Configuration()
     try:
         if kubeconfig is None:
@@ -26,4 +30,7 @@ def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> Ap
         raise Unavailable("cluster", f"no way to reach it is configured: {error}") from error
     settings.retries = False
     settings.connection_pool_maxsize = _CONNECTIONS
-    return ApiClient(settings)
+    client = ApiClient(settings)
+    if user:
+        client.default_headers["Impersonate-User"] = user
+    return client

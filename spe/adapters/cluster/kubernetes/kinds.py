@@ -33,7 +33,21 @@ class Kind:
         return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+ADMISSION = "admissionregistration.k8s.io/v1"
+RBAC = "rbac.authorization.k8s.io/v1"
+ADMISSION_BINDING = Kind(
+    version=ADMISSION,
+    name="ValidatingAdmissionPolicyBinding",
+    plural="validatingadmissionpolicybindings",
+    namespaced=False,
+)
+ADMISSION_POLICY = Kind(
+    version=ADMISSION, name="ValidatingAdmissionPolicy", plural="validatingadmissionpolicies", namespaced=False
+)
 CLAIM = Kind(version="v1", name="PersistentVolumeClaim", plural="persistentvolumeclaims")
+CLUSTER_ROLE = Kind(version=RBAC, name="ClusterRole", plural="clusterroles", namespaced=False)
+CLUSTER_ROLE_BINDING = Kind(version=RBAC, name="ClusterRoleBinding", plural="clusterrolebindings", namespaced=False)
+CONFIG_MAP = Kind(version="v1", name="ConfigMap", plural="configmaps")
 DEPLOYMENT = Kind(version="apps/v1", name="Deployment", plural="deployments")
 ENDPOINTS = Kind(version="discovery.k8s.io/v1", name="EndpointSlice", plural="endpointslices")
 LIMIT_RANGE = Kind(version="v1", name="LimitRange", plural="limitranges")
@@ -42,7 +56,8 @@ NODE = Kind(version="v1", name="Node", plural="nodes", namespaced=False)
 POD = Kind(version="v1", name="Pod", plural="pods")
 POLICY = Kind(version="networking.k8s.io/v1", name="NetworkPolicy", plural="networkpolicies")
 QUOTA = Kind(version="v1", name="ResourceQuota", plural="resourcequotas")
-ROLE_BINDING = Kind(version="rbac.authorization.k8s.io/v1", name="RoleBinding", plural="rolebindings")
+ROLE = Kind(version=RBAC, name="Role", plural="roles")
+ROLE_BINDING = Kind(version=RBAC, name="RoleBinding", plural="rolebindings")
 RUNTIME_CLASS = Kind(version="node.k8s.io/v1", name="RuntimeClass", plural="runtimeclasses", namespaced=False)
 SERVICE = Kind(version="v1", name="Service", plural="services")
 SERVICE_ACCOUNT = Kind(version="v1", name="ServiceAccount", plural="serviceaccounts")
@@ -53,7 +68,8 @@ ACCESS_REVIEW = Kind(
 TOKEN_REVIEW = Kind(version="authentication.k8s.io/v1", name="TokenReview", plural="tokenreviews", namespaced=False)
 
 _ALL = (
-    CLAIM, DEPLOYMENT, ENDPOINTS, LIMIT_RANGE, NAMESPACE, NODE, POD, POLICY, QUOTA, ROLE_BINDING,
+    ADMISSION_BINDING, ADMISSION_POLICY, CLAIM, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, DEPLOYMENT, ENDPOINTS,
+    LIMIT_RANGE, NAMESPACE, NODE, POD, POLICY, QUOTA, ROLE, ROLE_BINDING,
     RUNTIME_CLASS, SERVICE, SERVICE_ACCOUNT, VOLUME, ACCESS_REVIEW, TOKEN_REVIEW,
 )  # fmt: skip
 _BY_NAME = {(kind.version, kind.name): kind for kind in _ALL}

@@ -10,14 +10,17 @@ SECURITY = "pod-security.kubernetes.io/"
 
 def namespace(site: Site, own: Names, *, permit: str) -> Document:
     """The namespace; what is noted on it as annotations is not part of this."""
-    version = f"v{site.features.version[0]}.{site.features.version[1]}"
-    levels = {
-        f"{SECURITY}{mode}{suffix}": value
-        for mode in ("enforce", "audit", "warn")
-        for suffix, value in (("", LEVEL), ("-version", version))
-    }
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": own.namespace, "labels": {**own.labels, PERMIT: permit, **levels}},
+        "metadata": {"name": own.namespace, "labels": {**own.labels, PERMIT: permit, **levels(site.features.version)}},
+    }
+
+
+def levels(version: tuple[int, int]) -> dict[str, str]:
+    """Pod Security as labels, at the rules of one version of Kubernetes."""
+    return {
+        f"{SECURITY}{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", LEVEL), ("-version", f"v{version[0]}.{version[1]}"))
     }
