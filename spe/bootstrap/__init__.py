@@ -39,6 +39,7 @@ __all__ = ["Tokens", "bind", "build", "holder", "hub_settings", "policies", "tok
 
 if TYPE_CHECKING:
     from spe.adapters.objects.s3settings import S3Settings
+    from spe.adapters.secrets.vault import VaultSettings
 
 HUB_CLIENT = "spe-hub"
 T = TypeVar("T")
@@ -147,8 +148,9 @@ def _s3(settings: Settings) -> ObjectStore:
     return S3Objects(s3_settings(settings))
 
 
-def _vault(settings: Settings) -> SecretStore:
-    from spe.adapters.secrets.vault import KubernetesLogin, TokenLogin, VaultSecrets, VaultSettings
+def vault_settings(settings: Settings) -> "VaultSettings":
+    """Vault as the adapter wants it. Raises `Invalid`."""
+    from spe.adapters.secrets.vault import KubernetesLogin, TokenLogin, VaultSettings
 
     given = _needed(settings.vault, "vault", "secrets: vault")
     login = (
@@ -156,16 +158,20 @@ def _vault(settings: Settings) -> SecretStore:
         if given.role
         else TokenLogin(token_file=given.token_file)
     )
-    return VaultSecrets(
-        VaultSettings(
-            address=given.address,
-            ca_file=given.ca_file,
-            login=login,
-            instance=given.instance,
-            namespace=given.namespace,
-            databases=frozenset(given.databases),
-        )
+    return VaultSettings(
+        address=given.address,
+        ca_file=given.ca_file,
+        login=login,
+        instance=given.instance,
+        namespace=given.namespace,
+        databases=frozenset(given.databases),
     )
+
+
+def _vault(settings: Settings) -> SecretStore:
+    from spe.adapters.secrets.vault import VaultSecrets
+
+    return VaultSecrets(vault_settings(settings))
 
 
 def _oidc(settings: Settings) -> IdentityProvider:

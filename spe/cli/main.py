@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("spe.cli.serve", "serve", "Run the portal and its API; on one host the reconciler too."),
     "reconcile": ("spe.cli.reconcile", "reconcile", "Run the reconciler alone, on a cluster."),
     "doctor": ("spe.cli.doctor", "doctor", "Check whether this host can isolate; say how to mend it."),
+    "verify": ("spe.cli.verify", "verify", "Look at a live cluster: what holds, what does not, what mends it."),
     "objects": ("spe.cli.objects", "app", "The buckets of an S3 service."),
     "cluster": ("spe.cli.cluster", "app", "A Kubernetes cluster: admission policies, made and seen to refuse."),
     "hub": ("spe.cli.hub", "app", "What the Hub's process reads when it starts."),

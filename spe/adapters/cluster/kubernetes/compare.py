@@ -131,7 +131,7 @@ def _same(want: Any, live: Any, *, amount: bool, only: bool) -> bool:
         return len(want) == len(live) and all(
             _same(a, b, amount=amount, only=only) for a, b in zip(want, live, strict=True)
         )
-    return bool(want == live) or (amount and _number(want) is not None and _number(want) == _number(live))
+    return bool(want == live) or (amount and number_of(want) is not None and number_of(want) == number_of(live))
 
 
 _DEFAULTED = frozenset({"creationTimestamp", "defaultMode"})
@@ -144,9 +144,10 @@ def _empty(value: Any) -> bool:
 def same_amount(one: Any, other: Any) -> bool:
     """Whether both are amounts, `512Mi` or `536870912`, and the same."""
     texts = isinstance(one, str) and isinstance(other, str)
-    return texts and _number(one) is not None and _number(one) == _number(other)
+    return texts and number_of(one) is not None and number_of(one) == number_of(other)
 
 
-def _number(value: Any) -> Decimal | None:
+def number_of(value: Any) -> Decimal | None:
+    """A quantity as a number, `512Mi` or `100m`; None for what is none."""
     match = _AMOUNT.fullmatch(str(value))
     return Decimal(match[1]) * _UNITS[match[2] or ""] if match else None

@@ -15,7 +15,9 @@ def foreign(live: Document, part: str = "spec") -> list[str]:
     theirs: set[tuple[str, ...]] = set()
     for entry in entries:
         owned = theirs if entry.get("manager") != MANAGER else ours
-        owned |= set(_leaves((entry.get("fieldsV1") or {}).get(f"f:{part}") or {}, (part,)))
+        fields = (entry.get("fieldsV1") or {}).get(f"f:{part}")
+        # An entry without the part owns nothing of it; one with nothing below owns it whole.
+        owned |= set(_leaves(fields, (part,))) if fields is not None else set()
     return sorted(".".join(path) for path in theirs - ours)
 
 

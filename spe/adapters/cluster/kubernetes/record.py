@@ -79,6 +79,11 @@ def configured_of(namespace: Document) -> tuple[str, str]:
     return str(found.get("whole", "")), str(found.get("gate", ""))
 
 
+def seal_noted(namespace: Document) -> Mapping[str, Any]:
+    """The last report as it was noted, whatever it was about: `holds`, `attempts`, `shape`, `at`."""
+    return _read(namespace, SEAL)
+
+
 def seal_of(namespace: Document, *, shape: str, within: timedelta | None, now: datetime) -> SealReport:
     """The last report, if it is about this shape and, where `within` is given, not older than that."""
     found = _read(namespace, SEAL)

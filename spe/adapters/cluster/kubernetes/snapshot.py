@@ -35,7 +35,7 @@ from spe.adapters.cluster.kubernetes.names import (
 )
 from spe.domain.ids import PersonId, is_id
 
-_INSIDE = (POLICY, QUOTA, LIMIT_RANGE, SERVICE_ACCOUNT, ROLE_BINDING, CLAIM, DEPLOYMENT, SERVICE, POD)
+INSIDE = (POLICY, QUOTA, LIMIT_RANGE, SERVICE_ACCOUNT, ROLE_BINDING, CLAIM, DEPLOYMENT, SERVICE, POD)
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
@@ -91,7 +91,7 @@ def look(api: Api, own: Names) -> Snapshot:
     namespace = api.find(NAMESPACE, own.namespace)
     if namespace is not None and owner_of(namespace, own.instance) != own.workspace:
         namespace = None  # somebody else's, whatever it is called
-    inside = {kind: api.all(kind, own.namespace) for kind in _INSIDE} if namespace is not None else {}
+    inside = {kind: api.all(kind, own.namespace) for kind in INSIDE} if namespace is not None else {}
     volumes = [v for v in api.all(VOLUME, labels=own.labels) if owner_of(v, own.instance) == own.workspace]
     return Snapshot(own=own, namespace=namespace, inside=inside, volumes=tuple(volumes))
 

@@ -26,13 +26,18 @@ class Check:
     remedy: str = ""
 
 
-def examine(link: Link, setup: Setup) -> tuple[Check, ...]:
-    """Health first; the parts only when Vault is open, under the administrator's login of `setup`."""
+def standing(link: Link) -> tuple[Check, ...]:
+    """Whether it answers, is open and recent enough; what anybody may ask."""
     try:
         health = link.health()
     except Unavailable as error:
         return (Check(name="health", ok=False, seen=str(error), remedy="Look at address, CA file and server."),)
-    first = (_health(health), _version(str(health.get("version", ""))))
+    return (_health(health), _version(str(health.get("version", ""))))
+
+
+def examine(link: Link, setup: Setup) -> tuple[Check, ...]:
+    """Health first; the parts only when Vault is open, under the administrator's login of `setup`."""
+    first = standing(link)
     if not first[0].ok:
         return first
     try:

@@ -173,14 +173,15 @@ class Ground:
         return Place(cluster=KubernetesCluster(hands), hands=hands, admin=self.admin, ground=self)
 
 
-def granted(name: str) -> list[Document]:
-    """The rights that the chart gives in a cluster, for an instance of this name."""
+def granted(name: str, template: str = "rbac") -> list[Document]:
+    """The rights that the chart gives in a cluster, for an instance of this name; `hooks` gives the set-up's."""
     rendered = subprocess.run(
         ["helm", "template", "spe", str(CHART), "-n", name, "-f", str(CHART / "ci" / "minimal-values.yaml"),
-         "--show-only", "templates/rbac.yaml"],
+         "--show-only", f"templates/{template}.yaml"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return [document for document in yaml.safe_load_all(rendered.stdout) if document]
+    kinds = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+    return [document for document in yaml.safe_load_all(rendered.stdout) if document and document["kind"] in kinds]
 
 
 @contextlib.contextmanager

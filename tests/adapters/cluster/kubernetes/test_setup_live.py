@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from spe.adapters.cluster.kubernetes.admission import INSTANCE
-from tests.charts.rendering import CASES, CHART
+from tests.adapters.cluster.kubernetes.ground import granted
 from tests.support import servers
 from tests.support.api_server import As
 from tests.support.instance_on_cluster import Instance, instance
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.servers
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-RBAC = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 APPLY = "application/apply-patch+yaml"
 
 
@@ -76,20 +75,10 @@ class World:
         )
 
 
-def hooks(name: str) -> list[dict[str, Any]]:
-    """The rights that come with the chart's hook."""
-    rendered = subprocess.run(
-        ["helm", "template", "spe", str(CHART), "-n", name, "-f", str(CASES["minimal"]),
-         "--show-only", "templates/hooks.yaml"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return [document for document in yaml.safe_load_all(rendered.stdout) if document and document["kind"] in RBAC]
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with instance() as house:
-        for document in hooks(house.name):
+        for document in granted(house.name, "hooks"):
             house.make(document, None if document["kind"].startswith("Cluster") else house.name)
         # The Hub's account is made after the hook: nobody of that name is there yet.
         house.remove("v1", "ServiceAccount", "hub", house.name)
