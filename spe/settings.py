@@ -116,6 +116,8 @@ class Kubernetes(BaseModel):
     """What sessions run, by digest: `name@sha256:…`."""
     gate_image: str
     """What stands between a workspace and the environment, by digest."""
+    intake_image: str = ""
+    """What reads datasets when they are registered, by digest: the control plane's own; empty: none is registered."""
     instance: str = "spe"
     """Name of this environment in the cluster: on every object it makes, and before every namespace's name."""
     release_namespace: str = "spe"
@@ -144,6 +146,8 @@ class Kubernetes(BaseModel):
     """How old an observed seal may become while somebody works behind it."""
     probe_seconds: int = Field(default=20, ge=5, le=300)
     """How long a seal probe waits until all is as it should be."""
+    intake_seconds: int = Field(default=3600, ge=60, le=86400)
+    """How long reading a dataset may take when it is registered or verified."""
     mirror: bool = False
     """Whether there is a package mirror."""
     mirror_names: tuple[str, ...] = ()

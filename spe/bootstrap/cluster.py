@@ -55,7 +55,7 @@ def site(settings: Settings, api: Api) -> Site:
     return Site(
         instance=given.instance,
         release_namespace=given.release_namespace,
-        images=Images(notebook=given.notebook_image, gate=given.gate_image),
+        images=Images(notebook=given.notebook_image, gate=given.gate_image, intake=given.intake_image),
         services=discover.services(api, given.release_namespace, mirror=given.mirror),
         gate=GateFacts(
             public_origins=(settings.hub_url,),
@@ -74,6 +74,7 @@ def site(settings: Settings, api: Api) -> Site:
         session_seconds=given.session_seconds,
         seal_seconds=given.seal_seconds,
         probe_seconds=given.probe_seconds,
+        intake_seconds=given.intake_seconds,
         runtime_class=given.runtime_class,
         pull_policy=given.pull_policy,
         node_selector=given.node_selector,
@@ -89,6 +90,8 @@ def admitted(settings: Settings, api: Api) -> Admitted:
             release_namespace=given.release_namespace,
             notebook_images=(given.notebook_image,),
             gate_images=(given.gate_image,),
+            intake_images=(given.intake_image,) if given.intake_image else (),
+            host_folders=given.host_folders,
             runtime_classes=(given.runtime_class,) if given.runtime_class else (),
             user_namespaces=features.look(api, runtime_class=given.runtime_class).user_namespaces,
             longest_seconds=given.session_seconds,

@@ -15,6 +15,7 @@ from spe.adapters.cluster.kubernetes.admission import INSTANCE, WORKSPACE, Place
 
 POLICIES = Path(__file__).parents[2] / "policies" / "admission"
 Document = Mapping[str, Any]
+NAME = "kubernetes.io/metadata.name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,9 @@ def _selected(binding: Document, request: Request) -> bool:
         return True
     if request.namespace is None:
         return False
-    labels = request.namespace["metadata"]["labels"]
+    labels = {**request.namespace["metadata"]["labels"], NAME: request.namespace["metadata"]["name"]}
+    if NAME in selector["matchLabels"]:
+        return bool(labels[NAME] == selector["matchLabels"][NAME])
     return labels.get(INSTANCE) == selector["matchLabels"][INSTANCE] and WORKSPACE in labels
 
 

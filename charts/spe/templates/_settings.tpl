@@ -31,6 +31,9 @@
   "gate_image" (include "spe.image" (dict "root" . "image" .Values.gate.image))
   "notebook_image" (include "spe.image" (dict "root" . "image" .Values.notebook.image))
 -}}
+{{- if and .Values.intake.enabled .Values.image.digest -}}
+{{- $_ := set $kubernetes "intake_image" (include "spe.image" (dict "root" . "image" .Values.image)) -}}
+{{- end -}}
 {{- $_ := set $own "kubernetes" $kubernetes -}}
 {{- $all := mergeOverwrite $own (deepCopy .Values.config) -}}
 {{- range $setting := list "portal_origin" "views_origin" "hub_origin" -}}

@@ -56,7 +56,8 @@ class Wire(Protocol):
 class Places:
     """What the text of the policies leaves open.
 
-    Images by digest. `runtime_classes` are those a pod must have one of; empty: none may be named.
+    Images by digest. `host_folders` whether datasets may be folders of the nodes. `runtime_classes` are those a pod
+    must have one of; empty: none may be named.
     `user_namespaces` whether pods must have their own users; `longest_seconds` how long a session may last.
     """
 
@@ -64,13 +65,15 @@ class Places:
     release_namespace: str
     notebook_images: tuple[str, ...]
     gate_images: tuple[str, ...]
+    intake_images: tuple[str, ...] = ()
+    host_folders: bool = False
     runtime_classes: tuple[str, ...] = ()
     user_namespaces: bool = False
     longest_seconds: int = 12 * 3600
 
     def __post_init__(self) -> None:
         names = (self.release_namespace, *self.runtime_classes)
-        images = (*self.notebook_images, *self.gate_images)
+        images = (*self.notebook_images, *self.gate_images, *self.intake_images)
         if not _SAFE_INSTANCE.fullmatch(self.instance) or not all(_SAFE_NAME.fullmatch(name) for name in names):
             raise ValueError(
                 "an instance, a namespace and runtime classes are names of Kubernetes; one of these is not"
@@ -94,6 +97,8 @@ class Places:
             "makers": [*managers, self.account("portal")],
             "notebook_images": list(self.notebook_images),
             "gate_images": list(self.gate_images),
+            "intake_images": list(self.intake_images),
+            "host_folders": self.host_folders,
             "runtime_classes": list(self.runtime_classes),
             "user_namespaces": self.user_namespaces,
             "longest_seconds": self.longest_seconds,
@@ -302,6 +307,10 @@ def _binding(policy: Document, places: Places) -> Document:
                 "matchExpressions": [{"key": WORKSPACE, "operator": "Exists"}],
             },
         }
+    if metadata["labels"][SCOPE] == "intake":
+        # The API server itself writes this label and lets nobody change it.
+        here = {"kubernetes.io/metadata.name": f"{places.instance}-intake"}
+        spec["matchResources"] = {"matchPolicy": "Equivalent", "namespaceSelector": {"matchLabels": here}}
     return {"apiVersion": GROUP, "kind": _BINDING, "metadata": metadata, "spec": spec}
 
 

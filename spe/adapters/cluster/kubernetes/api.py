@@ -71,6 +71,22 @@ class Api:
                 return items, str(page["metadata"].get("resourceVersion", ""))
             query["continue"] = further
 
+    def log(self, pod: Document, *, most: int) -> bytes:
+        """What a pod of one container has printed. Raises `Unavailable` for more than `most` bytes, and for none."""
+        path = kind_of(pod).path(name_of(pod), pod["metadata"]["namespace"]) + "/log"
+        response = self._open("GET", path, None, {}, JSON, read_seconds=self._seconds, accept="*/*")
+        try:
+            data = response.read(most + 1, decode_content=True)
+            if not 200 <= response.status < 300:
+                raise trouble_of(response.status, _object(data))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable("cluster", f"a log cannot be read ({type(error).__name__})") from error
+        finally:
+            response.close()
+        if len(data) > most:
+            raise Unavailable("cluster", f"a log is longer than {most} bytes")
+        return data
+
     # -- making
 
     def ensure(self, manifest: Document) -> Document:
@@ -251,14 +267,22 @@ class Api:
         return answer
 
     def _open(
-        self, method: str, path: str, body: Document | None, query: Query, content: str, *, read_seconds: float
+        self,
+        method: str,
+        path: str,
+        body: Document | None,
+        query: Query,
+        content: str,
+        *,
+        read_seconds: float,
+        accept: str = JSON,
     ) -> urllib3.BaseHTTPResponse:
         try:
             request = self._client.param_serialize(
                 method,
                 path,
                 query_params=list(query.items()),
-                header_params={"Accept": JSON, "Content-Type": content},
+                header_params={"Accept": accept, "Content-Type": content},
                 body=body,
                 auth_settings=["BearerToken"],
             )
@@ -267,6 +291,15 @@ class Api:
             raise Unavailable("cluster", f"the API server cannot be asked ({type(error).__name__})") from error
         response: urllib3.BaseHTTPResponse = answer.response
         return response
+
+
+def _object(data: bytes) -> Document:
+    """An answer that may not be one."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[Document]:

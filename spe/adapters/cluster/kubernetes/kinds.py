@@ -50,6 +50,7 @@ CLUSTER_ROLE_BINDING = Kind(version=RBAC, name="ClusterRoleBinding", plural="clu
 CONFIG_MAP = Kind(version="v1", name="ConfigMap", plural="configmaps")
 DEPLOYMENT = Kind(version="apps/v1", name="Deployment", plural="deployments")
 ENDPOINTS = Kind(version="discovery.k8s.io/v1", name="EndpointSlice", plural="endpointslices")
+EVENT = Kind(version="v1", name="Event", plural="events")
 LIMIT_RANGE = Kind(version="v1", name="LimitRange", plural="limitranges")
 NAMESPACE = Kind(version="v1", name="Namespace", plural="namespaces", namespaced=False)
 NODE = Kind(version="v1", name="Node", plural="nodes", namespaced=False)
@@ -69,7 +70,7 @@ TOKEN_REVIEW = Kind(version="authentication.k8s.io/v1", name="TokenReview", plur
 
 _ALL = (
     ADMISSION_BINDING, ADMISSION_POLICY, CLAIM, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, DEPLOYMENT, ENDPOINTS,
-    LIMIT_RANGE, NAMESPACE, NODE, POD, POLICY, QUOTA, ROLE, ROLE_BINDING,
+    EVENT, LIMIT_RANGE, NAMESPACE, NODE, POD, POLICY, QUOTA, ROLE, ROLE_BINDING,
     RUNTIME_CLASS, SERVICE, SERVICE_ACCOUNT, VOLUME, ACCESS_REVIEW, TOKEN_REVIEW,
 )  # fmt: skip
 _BY_NAME = {(kind.version, kind.name): kind for kind in _ALL}

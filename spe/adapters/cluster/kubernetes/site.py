@@ -8,10 +8,14 @@ from spe.adapters.cluster.kubernetes.features import Features
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Images by digest, `name@sha256:…`; the seal probe is in the notebook's."""
+    """Images by digest, `name@sha256:…`; the seal probe is in the notebook's.
+
+    `intake` reads datasets when they are registered, the control plane's own has what that takes; empty: nobody can.
+    """
 
     notebook: str
     gate: str
+    intake: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class Site:
     session_seconds: int = 12 * 3600
     seal_seconds: int = 6 * 3600
     probe_seconds: int = 20
+    intake_seconds: int = 3600
     linger_seconds: float = 6.0
     runtime_class: str = ""
     pull_policy: str = "IfNotPresent"

@@ -20,8 +20,9 @@ from spe.adapters.cluster.kubernetes.api import Api
 from spe.adapters.cluster.kubernetes.cluster import KubernetesCluster
 from spe.adapters.cluster.kubernetes.connection import connect
 from spe.adapters.cluster.kubernetes.hands import Hands
-from spe.adapters.cluster.kubernetes.kinds import NAMESPACE, POD, POLICY, VOLUME, Document, Kind, name_of
+from spe.adapters.cluster.kubernetes.kinds import CLAIM, NAMESPACE, POD, POLICY, VOLUME, Document, Kind, name_of
 from spe.adapters.cluster.kubernetes.names import Names, installation
+from spe.adapters.cluster.kubernetes.objects import intake
 from spe.adapters.cluster.kubernetes.sessions import KubernetesSandboxes
 from spe.adapters.cluster.kubernetes.site import GateFacts, Images, Site, Storage
 from spe.domain.ids import PermitId, PersonId, WorkspaceId, new_permit, new_person, new_workspace
@@ -173,26 +174,28 @@ class Ground:
         return Place(cluster=KubernetesCluster(hands), hands=hands, admin=self.admin, ground=self)
 
 
-def granted(name: str, template: str = "rbac") -> list[Document]:
+def granted(name: str, *templates: str) -> list[Document]:
     """The rights that the chart gives in a cluster, for an instance of this name; `hooks` gives the set-up's."""
+    shown = [
+        word for template in templates or ("rbac", "intake") for word in ("--show-only", f"templates/{template}.yaml")
+    ]
     rendered = subprocess.run(
-        ["helm", "template", "spe", str(CHART), "-n", name, "-f", str(CHART / "ci" / "minimal-values.yaml"),
-         "--show-only", f"templates/{template}.yaml"],
+        ["helm", "template", "spe", str(CHART), "-n", name, "-f", str(CHART / "ci" / "minimal-values.yaml"), *shown],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    kinds = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-    return [document for document in yaml.safe_load_all(rendered.stdout) if document and document["kind"] in kinds]
+    documents = [document for document in yaml.safe_load_all(rendered.stdout) if document]
+    rights = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+    return [document for document in documents if not templates or document["kind"] in rights]
 
 
 @contextlib.contextmanager
 def ground(folder: Path) -> Iterator[Ground]:
     """An instance that is removed at the end, with every workspace that is left of it."""
-    images = Images(notebook=servers.image("notebook"), gate=servers.image("gate"))
+    images = Images(notebook=servers.image("notebook"), gate=servers.image("gate"), intake=servers.image("control"))
     with instance() as house:
         admin = Api(connect(Path(servers.kubernetes())))
         for document in granted(house.name):
-            if document["kind"].startswith("ClusterRole"):
-                house.make(document)
+            house.make(document, document["metadata"].get("namespace"))
         house.make(standin_portal_pod.pod(house.name, images.gate), house.name)
         house.make(standin_portal_pod.service("portal-internal", "portal", standin_portal_pod.PORT), house.name)
         house.make(standin_portal_pod.service("hub", "hub", 8081), house.name)
@@ -201,6 +204,8 @@ def ground(folder: Path) -> Iterator[Ground]:
             release_namespace=house.name,
             notebook_images=(images.notebook,),
             gate_images=(images.gate,),
+            intake_images=(images.intake,),
+            host_folders=True,
         )
         policies = admission.render(admission.texts(POLICIES), places)
         admission.install(admin, policies)
@@ -249,6 +254,9 @@ def clear(where: Ground) -> None:
                 api.patch(policy, {"metadata": {"finalizers": None}})
     for volume in api.all(VOLUME, labels=installation(where.house.name)):
         api.remove(volume)
+    for kind in (POD, CLAIM, VOLUME):
+        for document in where.admin.all(kind, labels=intake.everything(where.house.name)):
+            where.admin.remove(document)
     for namespace in api.all(NAMESPACE, labels=installation(where.house.name)):
         api.gone(NAMESPACE, "", name_of(namespace), seconds=60)
 

@@ -74,13 +74,19 @@ def _notes(own: Names, exposure: Exposure) -> Document:
     return {"labels": own.labels, "annotations": notes}
 
 
-def _place(site: Site, exposure: Exposure) -> Document:
-    kind, _, rest = exposure.source.partition(":")
+def place_of(site: Site, source: str) -> Document | None:
+    """The part of a volume's `spec` that says where the bytes are; None for a source that may not be mounted here."""
+    kind, _, rest = source.partition(":")
     make = _SOURCES.get(kind)
     made = make(site, rest) if make is not None else None
+    return {"storageClassName": "", **made} if made is not None else None
+
+
+def _place(site: Site, exposure: Exposure) -> Document:
+    made = place_of(site, exposure.source)
     if made is None:
         raise Rejected("cluster", f"The source of {exposure.key} is not one that this cluster may mount.")
-    return {"storageClassName": "", **made}
+    return made
 
 
 def _host(site: Site, folder: str) -> Document | None:

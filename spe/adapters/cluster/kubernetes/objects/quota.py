@@ -35,6 +35,7 @@ class Share:
 
 GATE_SHARE = Share(cpu_millis=1000, memory_bytes=256 * _MIB, disk_bytes=64 * _MIB)
 PROBE_SHARE = Share(cpu_millis=200, memory_bytes=64 * _MIB, disk_bytes=16 * _MIB)
+INTAKE_SHARE = Share(cpu_millis=1000, memory_bytes=512 * _MIB, disk_bytes=64 * _MIB)
 
 
 def session_share(limits: Limits) -> Share:
