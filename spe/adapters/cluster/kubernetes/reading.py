@@ -18,7 +18,7 @@ from spe.domain.errors import Invalid, Rejected, Unavailable
 
 T = TypeVar("T")
 LONGEST_LOG = 128 * 1024 * 1024
-_START_SECONDS = 120.0
+START_SECONDS = 120.0
 _SLACK_SECONDS = 60.0
 _SILENT_SECONDS = 30.0
 _LONGEST_PAUSE = 2.0
@@ -29,8 +29,8 @@ _NO_FOLDER = "hostPath type check failed"
 log = logging.getLogger("spe.cluster")
 
 
-def wait(hands: Hands, made: Document, source: str) -> Document:
-    """The pod once it has ended. An API server that is silent for a moment is asked again.
+def wait(hands: Hands, made: Document, source: str, *, patience: float) -> Document:
+    """The pod once it has ended; it has `patience` seconds to start. A silent API server is asked again for a while.
 
     Raises `Invalid` when the source is no folder, `Unavailable` when the pod does not start, goes, or takes too long.
     """
@@ -50,8 +50,8 @@ def wait(hands: Hands, made: Document, source: str) -> Document:
             if _status(pod).get("phase") in _ENDED:
                 return pod
             if not _runs(pod):
-                _demand_start(hands, pod, source, patient=now - begun < _START_SECONDS)
-        if now - begun > hands.site.intake_seconds + _START_SECONDS + _SLACK_SECONDS:
+                _demand_start(hands, pod, source, patient=now - begun < patience)
+        if now - begun > hands.site.intake_seconds + patience + _SLACK_SECONDS:
             raise Unavailable("cluster", "the pod that read the dataset did not end")
         time.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_PAUSE)
@@ -63,7 +63,7 @@ def _demand_start(hands: Hands, pod: Document, source: str, *, patient: bool) ->
     if _NO_FOLDER in said:
         raise Invalid({"folder": f"{source} is not a folder of the node that looked for it."})
     if not patient:
-        raise Unavailable("cluster", f"{source} could not be mounted: {said or 'no node took the pod'}")
+        raise Unavailable("cluster", f"{source} could not be mounted: {said or 'the cluster does not say why'}")
 
 
 def _complaint(hands: Hands, pod: Document) -> str:
@@ -147,7 +147,7 @@ def _over(parts: list[Document], *, now: datetime, seconds: float) -> bool:
     ends = [_end(pod) for pod in pods]
     if all(end is not None for end in ends):
         return all(now - end > _FORGOTTEN for end in ends if end is not None)
-    return now - youngest > timedelta(seconds=seconds + _START_SECONDS + _SLACK_SECONDS) + _FORGOTTEN
+    return now - youngest > timedelta(seconds=seconds + START_SECONDS + _SLACK_SECONDS) + _FORGOTTEN
 
 
 def _end(pod: Document) -> datetime | None:

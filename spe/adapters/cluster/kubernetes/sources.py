@@ -31,8 +31,9 @@ log = logging.getLogger("spe.cluster")
 class VolumeSources:
     """Implements `spe.ports.sources.Sources` for `hostPath:/folder`, `nfs://server/path` and `csi:driver/handle`."""
 
-    def __init__(self, hands: Hands) -> None:
+    def __init__(self, hands: Hands, *, patience: float = reading.START_SECONDS) -> None:
         self._hands = hands
+        self._patience = patience
 
     def named(self, text: str) -> str:
         """The source in its one form. Raises `Invalid` for one that cannot be mounted here."""
@@ -69,7 +70,7 @@ class VolumeSources:
         demand_sealed(hands, run.namespace)
         reading.clear(hands)
         with _made(hands, run, place) as pod:
-            ended = reading.wait(hands, pod, source)
+            ended = reading.wait(hands, pod, source, patience=self._patience)
             return reading.twice(
                 lambda: told(hands.api.log(ended, most=reading.LONGEST_LOG), reading.last(ended), source)
             )

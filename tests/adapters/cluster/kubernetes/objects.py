@@ -18,6 +18,11 @@ PERSON = PersonId("p-bbbbbbbbbbbbbbbb")
 PERMIT = "pm-cccccccccccccccc"
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 OWN = Names(instance="spe", workspace=WORKSPACE)
+IMAGES = Images(
+    notebook=f"localhost/n@sha256:{'1' * 64}",
+    gate=f"localhost/g@sha256:{'2' * 64}",
+    intake=f"localhost/c@sha256:{'3' * 64}",
+)
 FEATURES = Features(version=(1, 36), recursive_read_only=True, strict_groups=True)
 
 
@@ -25,7 +30,7 @@ def site(**changes: Any) -> Site:
     values: dict[str, Any] = {
         "instance": "spe",
         "release_namespace": "spe",
-        "images": Images(notebook=f"localhost/n@sha256:{'1' * 64}", gate=f"localhost/g@sha256:{'2' * 64}"),
+        "images": IMAGES,
         "services": Services(portal_internal="10.0.0.1", hub="10.0.0.2"),
         "gate": GateFacts(public_origins=("https://hub.example.org",), portal_url="https://portal.example.org"),
         "features": FEATURES,
