@@ -35,6 +35,13 @@ DECIDED = frozenset(
     | {"hub_port", "hub_api_port", "proxy_api_port"}
 )
 
+# The same of a block: the model's name → its members.
+DECIDED_IN = {
+    "Kubernetes": frozenset(
+        {"instance", "release_namespace", "notebook_image", "gate_image", "kubeconfig", "context", "mirror"}
+    ),
+}
+
 _OPEN: Mapping[str, Any] = {"type": "object"}
 _HOST = {"type": "string", "pattern": r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)?$"}
 _NAME = {"type": "string", "pattern": r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"}
@@ -138,7 +145,15 @@ def settings() -> tuple[dict[str, Any], dict[str, Any]]:
         "properties": members,
         "description": "The environment's own settings, by the names that `spe` knows.",
     }
-    return made, whole.get("$defs", {})
+    return made, {name: _undecided(name, model) for name, model in whole.get("$defs", {}).items()}
+
+
+def _undecided(name: str, model: dict[str, Any]) -> dict[str, Any]:
+    decided = DECIDED_IN.get(name, frozenset())
+    members = {member: inner for member, inner in model.get("properties", {}).items() if member not in decided}
+    required = [member for member in model.get("required", ()) if member not in decided]
+    rest = {key: inner for key, inner in model.items() if key not in ("properties", "required")}
+    return {**rest, **({"properties": members} if members else {}), **({"required": required} if required else {})}
 
 
 def schema() -> dict[str, Any]:

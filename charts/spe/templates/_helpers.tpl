@@ -205,7 +205,7 @@ before the chart's own Secrets are there, and have theirs. */}}
   projected:
     defaultMode: 0440
     sources:
-      - serviceAccountToken: {path: token, audience: vault, expirationSeconds: 600}
+      - serviceAccountToken: {path: token, audience: spe-vault, expirationSeconds: 600}
 {{- end -}}
 
 {{- define "spe.vaultMount" -}}

@@ -30,6 +30,7 @@
   "release_namespace" .Release.Namespace
   "gate_image" (include "spe.image" (dict "root" . "image" .Values.gate.image))
   "notebook_image" (include "spe.image" (dict "root" . "image" .Values.notebook.image))
+  "mirror" .Values.mirror.enabled
 -}}
 {{- if and .Values.intake.enabled .Values.image.digest -}}
 {{- $_ := set $kubernetes "intake_image" (include "spe.image" (dict "root" . "image" .Values.image)) -}}

@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     tale = Tale(portal=settings.portal_url, hub=settings.hub_url, home=settings.home, players=players, started=began)
     seeded = known.exists() and not whole
     steps = () if seeded else (*SEED, *(ENDING if whole else ()))
-    status = asyncio.run(_play(tale, steps))
+    status = asyncio.run(tell(tale, steps))
     if status == 0:
         facts = json.loads(known.read_text()) if seeded else _facts(tale)
         if not whole:
@@ -43,7 +43,8 @@ def main(words: list[str]) -> int:
     return status
 
 
-async def _play(tale: Tale, steps: tuple[tuple[str, Step], ...]) -> int:
+async def tell(tale: Tale, steps: tuple[tuple[str, Step], ...]) -> int:
+    """Play the steps in their order and print what each showed; 1 at the first that fails."""
     try:
         for number, (name, step) in enumerate(steps, 1):
             began = time.monotonic()

@@ -1,0 +1,53 @@
+"""Everybody at work in an environment on a cluster: the same company as on one host, by the same doors."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from spe.cli.api import Desk
+from spe.cli.demo.cast import Player
+from spe.cli.demo.story import Tale
+from tests.cluster.house import House
+from tests.support.person import Company
+
+
+class Town(Company):
+    """The company of a house; what only one host can show (processes, a turned clock) is not here."""
+
+    def __init__(self, house: House, tale: Tale) -> None:
+        self.house = house
+        self.facts = {
+            "portal": house.portal,
+            "hub": house.hub,
+            "datasets": [dataset["key"] for dataset in tale.datasets],
+        }
+        self.players: dict[str, Player] = tale.players
+        self._people = {key: {"id": player.id, "token": player.token} for key, player in tale.players.items()}
+        self._desks: dict[str, Desk] = {}
+
+    def now(self) -> datetime:
+        """Now, by the cluster's clocks."""
+        return datetime.now(UTC)
+
+    # the cluster
+
+    def namespace(self, workspace: str) -> str:
+        """Where a workspace lives."""
+        return f"{self.house.name}-{workspace}"
+
+    def get(self, kind: str, namespace: str, *options: str) -> list[dict[str, Any]]:
+        """Objects of a kind, as an administrator of the cluster sees them."""
+        said = self.house.kubectl("-n", namespace, "get", kind, "-o", "json", *options)
+        items: list[dict[str, Any]] = json.loads(said)["items"]
+        return items
+
+    def notebook(self, workspace: str, key: str) -> dict[str, Any]:
+        """The pod of a person's session."""
+        labels = f"spe.local/role=notebook,spe.local/person={self.id(key)},spe.local/part!=probe"
+        (pod,) = self.get("pods", self.namespace(workspace), "-l", labels)
+        return pod
+
+    def gate(self, workspace: str) -> str:
+        """The address of a workspace's gate."""
+        services = self.get("services", self.namespace(workspace))
+        return next(str(s["spec"]["clusterIP"]) for s in services if s["metadata"]["name"] == "gate")
