@@ -13,7 +13,7 @@ from spe.adapters.cluster.kubernetes.objects.data import place_of
 from spe.adapters.cluster.kubernetes.site import Site
 from tests.support.forbidden import Change, _add, _both, _drop, _set
 
-PORTAL, MANAGER, ADMIN = "portal", "reconciler", "an administrator"
+PORTAL, MANAGER, HUB, ADMIN = "portal", "reconciler", "hub", "an administrator"
 Document = dict[str, Any]
 ID = "0123456789ab"
 _C: tuple[str | int, ...] = ("spec", "containers", 0)
@@ -154,9 +154,12 @@ def attempts(look: Look) -> Iterator[Attempt]:
             # A blank at the end: others may refuse it before our rules are asked.
             known = frozenset(rules.split()) | ({""} if rules.endswith(" ") else frozenset())
             yield Attempt(name=name, by=PORTAL, plural=plural, body=body, rules=known)
-    for by in (MANAGER, ADMIN):
-        yield Attempt(name="a volume", by=by, plural="persistentvolumes", body=look.volume(), rules=frozenset({"I01"}))
-        yield Attempt(
-            name="a claim", by=by, plural="persistentvolumeclaims", body=look.claim(), rules=frozenset({"I10"})
-        )
-        yield Attempt(name="a pod", by=by, plural="pods", body=look.pod(), rules=frozenset({"I05"}))
+    for by in (HUB, ADMIN):
+        # The Hub has no right to make most of them in the first place.
+        before = {""} if by == HUB else set()
+        for name, plural, body, rule in (
+            ("a volume", "persistentvolumes", look.volume(), "I01"),
+            ("a claim", "persistentvolumeclaims", look.claim(), "I10"),
+            ("a pod", "pods", look.pod(), "I05"),
+        ):
+            yield Attempt(name=name, by=by, plural=plural, body=body, rules=frozenset({rule} | before))

@@ -93,6 +93,7 @@ class Places:
             "instance": self.instance,
             "hub": self.account("hub"),
             "portal": self.account("portal"),
+            "lookers": [self.account("portal"), self.account("reconciler")],
             "managers": managers,
             "makers": [*managers, self.account("portal")],
             "notebook_images": list(self.notebook_images),

@@ -11,7 +11,7 @@ from spe.adapters.cluster.kubernetes.site import Storage
 from tests.adapters.cluster.kubernetes.objects import IMAGES, site
 from tests.support import forbidden
 from tests.support.admission import Policies, Request, stored
-from tests.support.intake_attempts import ADMIN, ID, MANAGER, PORTAL, Attempt, Look, attempts
+from tests.support.intake_attempts import ADMIN, HUB, ID, MANAGER, PORTAL, Attempt, Look, attempts
 
 LOOK = Look(site=site(storage=Storage(host_folders=True)))
 PLACES = Places(
@@ -23,7 +23,12 @@ PLACES = Places(
 )
 TEST_CLUSTER = replace(PLACES, host_folders=True)
 SYSTEM = "system:serviceaccount:kube-system:"
-USERS = {PORTAL: PLACES.account("portal"), MANAGER: PLACES.account("reconciler"), ADMIN: "ada"}
+USERS = {
+    PORTAL: PLACES.account("portal"),
+    MANAGER: PLACES.account("reconciler"),
+    HUB: PLACES.account("hub"),
+    ADMIN: "ada",
+}
 ATTEMPTS = tuple(attempts(LOOK))
 Document = dict[str, Any]
 
@@ -51,11 +56,12 @@ def test_every_rule_of_the_intake_has_an_attempt() -> None:
     }
 
 
+@pytest.mark.parametrize("by", [PORTAL, MANAGER])
 @pytest.mark.parametrize("source", ["nfs://files.example.org/cohort", "csi:s3.example.org/cohort"])
-def test_a_look_gets_in(source: str) -> None:
-    assert judged(PORTAL, "persistentvolumes", LOOK.volume(source)) == set()
-    assert judged(PORTAL, "persistentvolumeclaims", LOOK.claim()) == set()
-    assert judged(PORTAL, "pods", LOOK.pod()) == set()
+def test_a_look_gets_in(source: str, by: str) -> None:
+    assert judged(by, "persistentvolumes", LOOK.volume(source)) == set()
+    assert judged(by, "persistentvolumeclaims", LOOK.claim()) == set()
+    assert judged(by, "pods", LOOK.pod()) == set()
 
 
 def test_a_folder_of_a_node_gets_in_on_a_test_cluster_alone() -> None:

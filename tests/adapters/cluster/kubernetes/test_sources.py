@@ -22,7 +22,7 @@ from tests.adapters.cluster.kubernetes.ground import Ground, Killed, Mortal, Not
 from tests.adapters.cluster.kubernetes.objects import site
 from tests.support.api_server import EVERYTHING, As
 from tests.support.hub_stack import wait_for
-from tests.support.intake_attempts import ADMIN, ID, MANAGER, PORTAL, Look, attempts
+from tests.support.intake_attempts import ADMIN, HUB, ID, PORTAL, Look, attempts
 
 pytestmark = pytest.mark.servers
 NAMES = [str(attempt) for attempt in attempts(Look(site=site()))]
@@ -253,7 +253,7 @@ def _wrong(look: Look) -> Document:
 def _sent(here: Ground, by: str, plural: str, body: Document) -> Refusal | None:
     """As a dry run, with all rights, so that only admission refuses."""
     names = {PORTAL: f"system:serviceaccount:{here.house.name}:portal", ADMIN: "ada"}
-    names[MANAGER] = f"system:serviceaccount:{here.house.name}:reconciler"
+    names[HUB] = f"system:serviceaccount:{here.house.name}:hub"
     return refused(As(names[by], EVERYTHING), "POST", _path(here, plural), body)
 
 
