@@ -10,6 +10,7 @@ from spe.adapters.cluster.kubernetes.kinds import (
     CLAIM,
     DEPLOYMENT,
     POLICY,
+    ROLE_BINDING,
     SERVICE,
     Document,
     is_leaving,
@@ -45,7 +46,8 @@ def wrong(site: Site, seen: Snapshot) -> tuple[str, ...]:
     room = record.room_of(seen.namespace)
     if room is None:
         return ("the namespace was not finished",)
-    wanted = foundations(site, seen.own, permit=seen.permit, room=room)
+    # The account that the cluster makes is adopted apart from the rest, and counts as much.
+    wanted = (*foundations(site, seen.own, permit=seen.permit, room=room), accounts.default_account(seen.own))
     found = [text for manifest in wanted for text in _differs(seen, manifest)]
     found += [f"NetworkPolicy {name} is not ours and opens the network" for name in holes(site, seen)]
     shared = seen.one(CLAIM, SHARED)
@@ -126,8 +128,13 @@ def awake(seen: Snapshot) -> bool:
 
 
 def gate_stands(site: Site, seen: Snapshot) -> bool:
-    """Whether the gate's objects are as they should be; says nothing about what it was told."""
+    """Whether the gate's objects, and the Hub's right where it is given, are as they should be.
+
+    Says nothing about what the gate was told.
+    """
     if seen.namespace is None or seen.leaving:
+        return False
+    if seen.one(ROLE_BINDING, accounts.HUB) is not None and _wrong(seen, accounts.hub_binding(site, seen.own)):
         return False
     wanted = (gates.service(seen.own), gates.deployment(site, seen.own, permit=seen.permit, awake=awake(seen)))
     claim = seen.one(CLAIM, GATE)

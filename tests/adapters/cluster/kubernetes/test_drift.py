@@ -82,6 +82,10 @@ CHANGED: dict[str, tuple[Kind, str, Any, str]] = {
     "larger quota": (QUOTA, "workspace", {"spec": {"hard": {"pods": "99"}}}, MERGE),
     "quota with a scope less": (QUOTA, "workspace", {"spec": {"hard": {"count/secrets": None}}}, MERGE),
     "token for notebooks": (SERVICE_ACCOUNT, "notebook", {"automountServiceAccountToken": True}, MERGE),
+    "token for whoever names no account": (
+        SERVICE_ACCOUNT, "default", {"automountServiceAccountToken": True}, MERGE),
+    "the Hub's right for somebody else": (ROLE_BINDING, "hub", {"subjects": [
+        {"kind": "User", "name": "ada", "apiGroup": "rbac.authorization.k8s.io"}]}, MERGE),
     "pull secret": (SERVICE_ACCOUNT, "notebook", {"imagePullSecrets": [{"name": "x"}]}, MERGE),
     "gate of another image": (
         DEPLOYMENT, "gate", {"spec": {"template": {"spec": {"containers": [{"name": "gate", "env": [

@@ -169,6 +169,8 @@ def seal_age(place: Place) -> Verdict:
     if not view.awake(place.seen):
         return outside("nobody works there; it is looked at again before anybody does")
     noted = str(record.seal_noted(place.namespace).get("at", ""))
+    if not noted:
+        return judged(["there is no report"], "")
     age = (place.now - datetime.fromisoformat(noted)).total_seconds()
     wrong = [] if 0 <= age + 300 <= place.site.seal_seconds + 300 else [f"it was looked at {age:.0f} seconds ago"]
     return judged(wrong, f"{age:.0f} of at most {place.site.seal_seconds} seconds old")
