@@ -1,6 +1,6 @@
 """The rows of the whole cluster: versions, nodes, admission, rights, strays (B1–B4 where there is no namespace)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from spe.adapters.cluster.kubernetes import canary, compare
@@ -14,6 +14,7 @@ from spe.adapters.cluster.kubernetes.kinds import (
     NODE,
     POD,
     POLICY,
+    ROLE,
     ROLE_BINDING,
     VOLUME,
     Document,
@@ -22,6 +23,8 @@ from spe.adapters.cluster.kubernetes.kinds import (
     name_of,
 )
 from spe.adapters.cluster.kubernetes.names import INSTANCE, owner_of
+from spe.adapters.cluster.kubernetes.objects.intake import namespace_of
+from spe.adapters.cluster.kubernetes.objects.namespace import LEVEL, SECURITY
 from spe.adapters.cluster.kubernetes.objects.policies import opens
 from spe.adapters.cluster.kubernetes.verify import granted, nodes, subjects, versions
 from spe.adapters.cluster.kubernetes.verify.finding import CouldNotLook, Row, Verdict, judged, outside
@@ -90,12 +93,13 @@ def _space(whole: Whole) -> Verdict:
 def _roles(whole: Whole) -> Verdict:
     live = {name_of(role): role for role in whole.all(CLUSTER_ROLE)}
     wrong = []
+    least = granted.roles(whole.instance, intake=bool(whole.places.intake_images))
     for name, rules in granted.roles(whole.instance).items():
         if name not in live:
             wrong.append(f"ClusterRole {name} is not there")
             continue
         wrong += [f"{name} also allows {said}" for said in beyond(live[name].get("rules") or [], rules)]
-        wrong += [f"{name} does not allow {said}" for said in beyond(rules, live[name].get("rules") or [])]
+        wrong += [f"{name} does not allow {said}" for said in beyond(least[name], live[name].get("rules") or [])]
     if f"{whole.instance}-setup" in live:
         wrong.append("the rights of the set-up are still there")
     return judged(wrong, f"{len(granted.roles(whole.instance))} roles allow what the chart gives")
@@ -150,12 +154,31 @@ def _strays(whole: Whole) -> Verdict:
 
 
 def _release(whole: Whole) -> Verdict:
-    space, found = whole.places.release_namespace, whole.release.get(POLICY, ())
+    found = whole.release.get(POLICY, ())
+    return judged(_opened(whole.places.release_namespace, found), f"closed but for {len(found) - 1} rules")
+
+
+def _intake(whole: Whole) -> Verdict:
+    space = namespace_of(whole.instance)
+    namespace = next((n for n in whole.all(NAMESPACE) if name_of(n) == space), None)
+    if namespace is None:
+        return outside("datasets are not looked at in this cluster")
+    found = whole.intake.get(POLICY, ())
+    wrong = [*_opened(space, found), *(f"NetworkPolicy {name_of(p)} opens something" for p in found if opens(p))]
+    if labels_of(namespace).get(f"{SECURITY}enforce") != LEVEL:
+        wrong.append(f"Pod Security of {space} is not {LEVEL}")
+    for role in whole.intake.get(ROLE, ()):
+        more = beyond(role.get("rules") or [], granted.in_the_intake() if name_of(role) == "intake" else [])
+        wrong += [f"Role {name_of(role)} also allows {said}" for said in more]
+    return judged(wrong, f"{space} has no network, and the portal may only look")
+
+
+def _opened(space: str, found: Iterable[Document]) -> list[str]:
+    """Why a namespace is not closed; empty when it is."""
     all_pods = [policy for policy in found if not policy["spec"].get("podSelector")]
     closed = [p for p in all_pods if not opens(p) and {*p["spec"].get("policyTypes", ())} == {"Ingress", "Egress"}]
     wrong = [] if closed else [f"no policy closes {space}"]
-    wrong += [f"NetworkPolicy {name_of(policy)} opens every pod of it" for policy in all_pods if opens(policy)]
-    return judged(wrong, f"{space} is closed but for {len(found) - len(closed)} rules")
+    return wrong + [f"NetworkPolicy {name_of(policy)} opens every pod of it" for policy in all_pods if opens(policy)]
 
 
 def _policy_group(_: Whole) -> Verdict:
@@ -196,6 +219,9 @@ ROWS: tuple[Row[Whole], ...] = (
         remedy="Whoever made it has to remove it; nothing of ours touches it."),
     Row(id="B4", title="the control plane's own namespace is closed", judge=_release, needs=(POLICY,),
         remedy="Set networkPolicy.enabled in the chart's values."),
+    Row(id="B4", title="where datasets are looked at nothing has a network", judge=_intake,
+        needs=(NAMESPACE, POLICY, ROLE),
+        remedy="Run `helm upgrade`; who changed it stands in the API server's audit log."),
     Row(id="B4.5", title="a policy of the administrator's tier", judge=_policy_group, remedy=""),
     Row(id="B4.8", title="the resolver knows its zone only", judge=_resolver, remedy=""),
     Row(id="B4.11", title="traffic between nodes is encrypted", judge=_encryption, remedy=""),

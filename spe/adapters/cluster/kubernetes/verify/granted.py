@@ -39,7 +39,7 @@ def _reconciler(instance: str) -> Rules:
     ]
 
 
-def _portal(_: str) -> Rules:
+def _portal() -> Rules:
     seen = ["namespaces", "services", "resourcequotas", "limitranges", "serviceaccounts", "persistentvolumes"]
     return [
         rule("", ["pods"], ["get", "list", "watch", "delete"]),
@@ -54,14 +54,27 @@ def _portal(_: str) -> Rules:
     ]
 
 
-def roles(instance: str) -> Mapping[str, Rules]:
-    """Cluster roles of an instance, by name. The set-up's is not among them: it goes with the set-up."""
+def roles(instance: str, *, intake: bool = True) -> Mapping[str, Rules]:
+    """Cluster roles of an instance, by name, with or without what the intake of datasets needs.
+
+    The set-up's is not among them: it goes with the set-up.
+    """
+    looks = [rule("", ["persistentvolumes"], ["create", "delete"])] if intake else []
     return {
         f"{instance}-hub-sessions": [rule("", ["pods"], ["create", "get", "list", "watch", "delete"])],
         f"{instance}-canary": [rule("", ["pods"], ["create"])],
         f"{instance}-reconciler": _reconciler(instance),
-        f"{instance}-portal": _portal(instance),
+        f"{instance}-portal": [*_portal(), *looks],
     }
+
+
+def in_the_intake() -> Rules:
+    """What the portal may do where it looks at datasets."""
+    return [
+        rule("", ["pods", "persistentvolumeclaims"], ["create", "get", "list", "watch", "delete"]),
+        rule("", ["pods/log"], ["get"]),
+        rule("", ["events"], ["list"]),
+    ]
 
 
 def everywhere(instance: str) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from spe.adapters.cluster.kubernetes.kinds import (
     name_of,
 )
 from spe.adapters.cluster.kubernetes.names import Names, installation, owner_of
+from spe.adapters.cluster.kubernetes.objects.intake import namespace_of
 from spe.adapters.cluster.kubernetes.site import Site
 from spe.adapters.cluster.kubernetes.snapshot import INSIDE, Snapshot
 from spe.adapters.cluster.kubernetes.verify.place import Place
@@ -82,6 +83,7 @@ def whole(
     lists = {kind: tuple(reader.all(kind)) for kind in _EVERYWHERE}
     inside = {kind: tuple(reader.all(kind, canary.namespace_of(places.instance))) for kind in INSIDE}
     release = {POLICY: tuple(reader.all(POLICY, places.release_namespace))}
+    intake = {kind: tuple(reader.all(kind, namespace_of(places.instance))) for kind in (POLICY, ROLE)}
     observed: tuple[Observation, ...] = ()
     try:
         observed = observe()
@@ -95,6 +97,7 @@ def whole(
         lists=lists,
         inside=inside,
         release=release,
+        intake=intake,
         observed=observed,
         unobserved=unobserved,
         kubelets={name_of(node): _kubelet(api, name_of(node)) for node in lists[NODE]},

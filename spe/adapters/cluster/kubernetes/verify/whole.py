@@ -11,7 +11,8 @@ from spe.adapters.cluster.kubernetes.verify.finding import CouldNotLook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """The cluster as it was read: objects by kind from everywhere, except what `lists` of `inside` names.
+    """The cluster as it was read: objects by kind, from everywhere in `lists`, from the canary in `inside`, from the
+    release's namespace in `release`, from where datasets are looked at in `intake`.
 
     `policies` and `space` are what should be there: the admission policies, and the canary. `observed` is what the
     API server said to each attempt. `kubelets` are the nodes' own settings. What could not be read is a sentence
@@ -25,6 +26,7 @@ class Whole:
     lists: Mapping[Kind, tuple[Document, ...]]
     inside: Mapping[Kind, tuple[Document, ...]] = field(default_factory=dict)
     release: Mapping[Kind, tuple[Document, ...]] = field(default_factory=dict)
+    intake: Mapping[Kind, tuple[Document, ...]] = field(default_factory=dict)
     observed: tuple[Observation, ...] = ()
     unobserved: str = ""
     kubelets: Mapping[str, Mapping[str, Any] | str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from spe.adapters.cluster.kubernetes.kinds import (
     NODE,
     POD,
     POLICY,
+    ROLE,
     ROLE_BINDING,
     VOLUME,
     Document,
@@ -113,6 +114,12 @@ def whole(**changes: Any) -> Whole:
             _bound("spe-canary", _account("hub"), kind=ROLE_BINDING, namespace="spe-canary"),
         ),
     }
+    intake = _named(NAMESPACE, "spe-intake")
+    intake["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "restricted"}
+    lists[NAMESPACE] = (*lists[NAMESPACE], intake)
+    looks = _bound("intake", _account("portal"), kind=ROLE_BINDING, namespace="spe-intake")
+    looks["roleRef"]["kind"] = "Role"
+    lists[ROLE_BINDING] = (*lists[ROLE_BINDING], looks)
     inside: dict[Kind, tuple[Document, ...]] = {}
     for document in spaces:
         if kind_of(document).namespaced:
@@ -126,6 +133,7 @@ def whole(**changes: Any) -> Whole:
         "lists": lists,
         "inside": inside,
         "release": {POLICY: (closed,)},
+        "intake": {POLICY: (closed,), ROLE: (_named(ROLE, "intake", rules=granted.in_the_intake()),)},
         "observed": HOLDS,
         "kubelets": {"one": SETTINGS},
     }
@@ -177,6 +185,7 @@ _TEXT, _ROLES, _OWN = (
     "our roles allow what the chart gives",
     "our accounts have no other role",
 )
+_LOOKS = "where datasets are looked at nothing has a network"
 _OTHERS, _REFUSES = "nobody else reaches into workspaces", "the API server refuses by them"
 _WORKSPACE = name_of(Scene().namespace)
 _LABELS = {"app.kubernetes.io/managed-by": "spe", "spe.local/instance": "spe", "spe.local/workspace": "ws-x"}
@@ -263,6 +272,16 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "nothing only looks like a workspace"),
     "an open control plane": (lambda w: replace(w, release={POLICY: ()}),
         "the control plane's own namespace is closed"),
+    "a network for looks": (
+        lambda w: replace(w, intake={**w.intake, POLICY: (*w.intake[POLICY], _named(
+            POLICY, "x", spec={"podSelector": {"matchLabels": {"a": "b"}}, "egress": [{}]}))}), _LOOKS),
+    "looks without a deny-all": (lambda w: replace(w, intake={**w.intake, POLICY: ()}), _LOOKS),
+    "more for looks": (
+        lambda w: replace(w, intake={**w.intake, ROLE: (_named(ROLE, "x", rules=[rule("", ["secrets"], ["get"])]),)}),
+        _LOOKS),
+    "the intake for another account": (
+        _with(ROLE_BINDING, {**_bound("intake", _account("hub"), kind=ROLE_BINDING, namespace="spe-intake"),
+                             "roleRef": {"kind": "Role", "name": "intake"}}), _OWN),
     "a rule for every pod of it": (
         lambda w: replace(w, release={POLICY: (*w.release[POLICY], _named(
             POLICY, "x", spec={"podSelector": {}, "egress": [{}]}))}), "the control plane's own namespace is closed"),
@@ -325,6 +344,8 @@ def test_our_roles_are_those_of_the_chart(case: str) -> None:
     chart = {name_of(d): atoms(d["rules"]) for d in rendered if d["kind"] == "ClusterRole"}
     ours = {name: atoms(rules) for name, rules in granted.roles("spe").items()}
     assert {name: chart[name] for name in chart if name != "spe-setup"} == ours
+    there = next(d for d in rendered if d["kind"] == "Role" and name_of(d) == "intake")
+    assert atoms(there["rules"]) == atoms(granted.in_the_intake())
     bound = {
         d["subjects"][0]["name"]: d["roleRef"]["name"]
         for d in rendered
