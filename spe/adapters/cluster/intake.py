@@ -54,7 +54,7 @@ def told(log: bytes, last: Mapping[str, Any], source: str) -> Manifest:
         raise Invalid({"folder": _of(source, invalid)})
     try:
         manifest = Manifest.of(_file(line) for line in log.splitlines())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unavailable("cluster", "the list of files arrived damaged") from error
     if (len(manifest.files), manifest.digest) != (last.get("files"), last.get("digest")) or not manifest.files:
         count = last.get("files")

@@ -125,10 +125,10 @@ def _either(ways: list[str]) -> str:
 
 
 def _path(text: str, example: str) -> str:
-    parts = PurePosixPath(text).parts
-    if not text.startswith("/") or ".." in parts or text.strip("/") == "" or set("?#") & set(text):
+    parts = [part for part in PurePosixPath(text).parts if part.strip("/")]
+    if not text.startswith("/") or ".." in parts or not parts or set("?#") & set(text):
         raise Invalid({"folder": f"Give a whole path below the top, without “..”, “?” and “#”, such as {example}."})
-    return "/" + "/".join(part for part in parts if part.strip("/"))
+    return "/" + "/".join(parts)
 
 
 def _host_folder(rest: str) -> str:
