@@ -1,5 +1,6 @@
 """`spe dataset`: register, verify, withdraw through the API; profile a folder here."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ Key = Annotated[str, typer.Argument(help="Key of the version, ds-…/1.0.", show
 COLUMNS = ("key", "title", "holder", "file_count", "size", "disclosure_policy", "withdrawn")
 
 
+_VOLUME = re.compile(r"(hostPath|nfs|csi):|[a-z][a-z0-9+.-]+://")
+
+
 @app.command("list")
 def datasets(output: Output = Form.AUTO) -> None:
     """The dataset versions you may know of."""
@@ -30,7 +34,10 @@ def one(key: Key, output: Output = Form.AUTO) -> None:
 
 @app.command()
 def register(
-    folder: Annotated[Path, typer.Argument(help="A folder on the server.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A folder on the server, or on a cluster nfs://…, csi:… or hostPath:…", metavar="SOURCE"),
+    ],
     title: Annotated[str, typer.Option(help="One line.", prompt=True)],
     holder: Annotated[str, typer.Option(help="Who holds the data.", prompt=True)],
     number: Annotated[str, typer.Option(help="Of this version.")] = "1",
@@ -40,9 +47,9 @@ def register(
     dataset: Annotated[str, typer.Option(help="Id of the dataset of which this is a new version.")] = "",
     output: Output = Form.AUTO,
 ) -> None:
-    """Hash a folder of the server and register it as a sealed version."""
+    """Hash what lies there and register it as a sealed version."""
     body = {
-        "folder": str(folder.absolute()),
+        "folder": place_of(source),
         "title": title,
         "holder": holder,
         "number": number,
@@ -52,6 +59,11 @@ def register(
         **({"dataset": dataset} if dataset else {}),
     }
     show_one(api().post("/datasets", body), (*COLUMNS, "manifest"), output)
+
+
+def place_of(source: str) -> str:
+    """The name of a volume as it is, a path made whole: what a volume is called only the server knows."""
+    return source if _VOLUME.match(source) else str(Path(source).absolute())
 
 
 @app.command()

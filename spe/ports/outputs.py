@@ -22,6 +22,11 @@ class Candidate:
 class Outputs(Protocol):
     """Reads outputs folders."""
 
+    @property
+    def note(self) -> str:
+        """Where folders cannot be looked at from outside: what a person does instead, in one sentence; else empty."""
+        ...
+
     def candidates(self, workspace: WorkspaceId, person: PersonId) -> tuple[Candidate, ...]:
         """Every entry, sorted by path; at most 1000. Raises `Unavailable`."""
         ...

@@ -136,6 +136,11 @@ class EgressService:
             raise NotFound("There is no such workspace for you.")
         return self._house.ports.outputs.candidates(workspace, by.person)
 
+    @property
+    def folder_note(self) -> str:
+        """What to do where outputs folders cannot be looked at from outside; empty where they can."""
+        return self._house.ports.outputs.note
+
     def take_from_workspace(self, request_id: RequestId, paths: Iterable[str], *, by: Principal) -> tuple[Output, ...]:
         """Freeze files of one's own `outputs/` folder into the draft."""
         request = self._editable(request_id, by)

@@ -64,8 +64,9 @@ class Release:
     def end(self) -> None:
         """Remove everything, whatever became of it."""
         subprocess.run(["helm", "-n", self.name, "uninstall", "spe"], capture_output=True, check=False)
+        spaces = (self.name, f"{self.name}-intake")
         subprocess.run(
-            ["kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--wait=false"],
+            ["kubectl", "delete", "namespace", *spaces, "--ignore-not-found", "--wait=false"],
             capture_output=True,
             check=False,
         )

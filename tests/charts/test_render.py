@@ -119,6 +119,53 @@ def test_nobody_may_read_secrets_enter_pods_or_give_rights_away() -> None:
     assert bound == {"portal", "reconciler", "setup"}, "the Hub has no right in the whole cluster"
 
 
+def test_the_portal_makes_pods_where_datasets_are_read_and_nowhere_else() -> None:
+    found = objects(render("production"))
+    makes = [rule for rule in _rules(found, "spe-portal") if {"create", "patch", "delete"} & {*rule["verbs"]}]
+    assert {(r, v) for rule in makes for r in rule["resources"] for v in rule["verbs"]} - {
+        *(("persistentvolumes", verb) for verb in ("create", "delete")),
+        *(("persistentvolumeclaims", verb) for verb in ("create", "get", "list", "patch")),
+        *(("pods", verb) for verb in ("get", "list", "watch", "delete")),
+        *((f"{review}reviews", "create") for review in ("token", "subjectaccess")),
+    } == set()
+    (role,) = [o for o in found if o["kind"] == "Role" and o["metadata"]["namespace"] == "spe-intake"]
+    (binding,) = [o for o in found if o["kind"] == "RoleBinding" and o["metadata"]["namespace"] == "spe-intake"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "portal", "namespace": "spe"}]
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {
+        "pods", "pods/log", "persistentvolumeclaims", "events",
+    }  # fmt: skip
+
+
+def test_where_datasets_are_read_no_pod_has_rights_or_a_network() -> None:
+    found = [o for o in objects(render("minimal")) if o["metadata"].get("namespace") == "spe-intake"]
+    place = next(o for o in objects(render("minimal")) if o["kind"] == "Namespace")
+    assert place["metadata"]["name"] == "spe-intake"
+    assert place["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    # Rules of the network for workspaces choose by this label; nothing here is one.
+    assert "spe.local/instance" not in place["metadata"]["labels"]
+    policies = [o["spec"] for o in found if o["kind"] == "NetworkPolicy"]
+    assert policies == [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
+    assert [o["kind"] for o in found if o["kind"] == "ResourceQuota"]
+
+
+def test_without_the_place_to_read_datasets_the_portal_has_no_right_for_it() -> None:
+    found = objects(render("production", "--set", "intake.enabled=false"))
+    assert not [o for o in found if "intake" in o["metadata"]["name"] + str(o["metadata"].get("namespace"))]
+    rights = {(r, v) for rule in _rules(found, "spe-portal") for r in rule["resources"] for v in rule["verbs"]}
+    assert ("persistentvolumes", "create") not in rights
+    assert "intake_image" not in str(found)
+
+
+def test_datasets_are_read_by_the_control_planes_own_image_when_it_is_named_by_its_digest() -> None:
+    def said(case: str) -> str:
+        settings = next(o for o in objects(render(case)) if o["metadata"]["name"] == "settings")
+        return str(settings["data"]["settings.yaml"])
+
+    assert f"intake_image: images.example.org/spe/control@sha256:{'1' * 64}" in said("production")
+    assert "intake_image" not in said("minimal")
+
+
 def test_the_right_to_change_admission_policies_comes_and_goes_with_the_job() -> None:
     for each in objects(render("production")):
         if each["metadata"]["name"] in {"setup", "spe-setup"} and each["kind"] != "NetworkPolicy":

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spe.adapters.secrets import ed25519
 from spe.cli.api import Desk
+from spe.cli.dataset import place_of
 from spe.cli.egress import inside_of, judgements_of
 from spe.domain.errors import Invalid
 from spe.domain.keys import TrustedKeys
@@ -379,6 +380,24 @@ def test_a_dataset_and_a_secret_are_managed_by_an_operator(shell):
     assert "not what was approved" in changed.err
     assert shell.outside("operator", "secret", "put", "new-key", text="the value\n").code == 0
     assert shell.outside("operator", "secret", "list").out.split() == ["new-key", SECRET]
+
+
+@pytest.mark.parametrize(
+    "source", ["hostPath:/srv/cohort", "nfs://files.example.org/cohort", "csi:s3.example.org/a//b", "s3://bucket/x"]
+)
+def test_the_name_of_a_volume_reaches_the_server_as_it_is(source):
+    assert place_of(source) == source
+
+
+@pytest.mark.parametrize("source", ["data", "./data", "/srv/data", "data:2024/a", "hostPath/x"])
+def test_a_path_reaches_the_server_whole(source):
+    assert place_of(source) == str(Path(source).absolute())
+
+
+def test_a_volume_is_refused_here_with_the_servers_own_sentence(shell):
+    made = shell.outside("operator", "dataset", "register", "nfs://f/x", "--title", "T", "--holder", "H")
+    assert made.code == 2
+    assert "Give the whole path on the server" in made.err
 
 
 def test_the_audit_log_is_listed_exported_and_verified_offline(shell):

@@ -146,6 +146,7 @@ class MemoryOutputs:
     """Outputs folders as dictionaries of bytes."""
 
     files: dict[Key, dict[str, bytes]] = field(default_factory=dict)
+    note: str = ""
 
     def put(self, workspace: WorkspaceId, person: PersonId, path: str, data: bytes) -> None:
         """What a researcher does in the notebook."""

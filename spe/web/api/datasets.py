@@ -1,4 +1,4 @@
-"""Dataset versions: register a folder of the server, verify, withdraw."""
+"""Dataset versions: register a folder of the server or a volume, verify, withdraw."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -120,7 +120,7 @@ def all_datasets(app: Services, by: By, page: Page) -> PageOut[DatasetOut]:
 
 @router.post("/datasets", status_code=status.HTTP_201_CREATED, response_model=WholeOut)
 def register(request: Request, app: Services, web: Web, by: By, body: NewDataset, key: IdempotencyKey = "") -> Response:
-    """Read, hash and register a folder; its bytes stay where they are."""
+    """Read, hash and register what lies at a place; its bytes stay where they are."""
     demand(by, Permission.DATASET_REGISTER)
 
     def act() -> WholeOut:

@@ -69,9 +69,10 @@ class CandidateOut(Out):
 
 
 class OutputsOut(Out):
-    """One's own outputs folder."""
+    """One's own outputs folder; `note` says what to do where it cannot be looked at from outside."""
 
     items: list[CandidateOut]
+    note: str
 
 
 def notebook_url(web: WebSettings, workspace: str, person: str) -> str:
@@ -164,7 +165,7 @@ def outputs(app: Services, by: By, workspace: Key) -> OutputsOut:
     """What lies in one's own outputs folder."""
     seen = app.workspaces.view(WorkspaceId(workspace), by=by).workspace.id
     found = app.egress.candidates(seen, by=by)
-    return OutputsOut(items=[CandidateOut.model_validate(c) for c in found])
+    return OutputsOut(items=[CandidateOut.model_validate(c) for c in found], note=app.egress.folder_note)
 
 
 def events(app: App, web: WebSettings, workspace: WorkspaceId, *, by: Principal) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Datasets as operators keep them: register a folder of the server, verify, withdraw."""
+"""Datasets as operators keep them: register a folder of the server or a volume, verify, withdraw."""
 
 from typing import Annotated, Any
 
@@ -40,7 +40,7 @@ def new(request: Request, app: Services, me: Keeper) -> Response:
 
 @router.post("/datasets/new")
 def register(request: Request, app: Services, me: Keeper, form: Form) -> Response:
-    """Register a folder of the server as a version."""
+    """Register what lies at a place as a version."""
     given: dict[str, Any] = {name: form.text(name) for name in TEXTS}
     given |= {name: form.chosen(name) for name in ("needs", "access_modes")}
     try:

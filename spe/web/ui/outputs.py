@@ -64,6 +64,7 @@ def _page(
         status=status,
         view=app.workspaces.view(workspace, by=me),
         candidates=found,
+        note=app.egress.folder_note,
         draft=draft if draft and draft.workspace == workspace else None,
         chosen=chosen,
         **more,

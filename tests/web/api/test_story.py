@@ -127,6 +127,7 @@ def test_outputs_of_the_folder_are_taken_into_a_draft(front):
     ground.outputs.put(ground.workspace_id, ground.id_of("researcher"), "table.csv", CLEAN)
     found = front.api("researcher", "GET", f"/workspaces/{ground.workspace_id}/outputs")["items"]
     assert [(c["path"], c["size"]) for c in found] == [("table.csv", len(CLEAN))]
+    assert front.api("researcher", "GET", f"/workspaces/{ground.workspace_id}/outputs")["note"] == ""
     request = front.api("researcher", "POST", "/egress", json={"workspace": ground.workspace_id})["id"]
     taken = front.api("researcher", "POST", f"/egress/{request}:take", json={"paths": ["table.csv"]})
     assert [o["sha256"] for o in taken["outputs"]] == [hashlib.sha256(CLEAN).hexdigest()]

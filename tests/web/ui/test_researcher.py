@@ -192,3 +192,11 @@ def test_a_release_is_downloaded_with_its_receipt(front):
     late = Browser(front, "researcher").get(f"/releases/{release.id}")
     assert "The download ended on" in late.said
     assert not late.offers(f"/releases/{release.id}/files/0")
+
+
+def test_where_the_folder_is_seen_from_inside_only_the_page_says_so_and_not_that_it_is_empty(front):
+    front.ground.outputs.note = "Here outputs are sent from inside: `spe egress submit`, or <b>so</b>."
+    page = Browser(front, "researcher").get(f"/workspaces/{front.ground.workspace_id}/outputs")
+    assert "Here outputs are sent from inside: <code>spe egress submit</code>, or &lt;b&gt;so" in page.html
+    assert "empty" not in page.said
+    assert "Tick what" not in page.said

@@ -33,6 +33,8 @@ _KINDS = (
 class EmbeddedOutputs:
     """Reads outputs folders of this host; implements `spe.ports.outputs.Outputs`."""
 
+    note = ""
+
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
