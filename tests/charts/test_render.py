@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from spe.adapters.secrets.vault.setup import KubernetesAccess
 from tests.charts.rendering import CASES, CHART, RENDERED, helm, objects, pods, render
 
 pytestmark = pytest.mark.servers
@@ -79,6 +80,8 @@ def test_everything_of_the_namespace_is_closed_but_what_is_named(case: str) -> N
 
 
 def test_only_what_asks_the_api_server_has_a_token_for_it() -> None:
+    """And the token for Vault is for the audience that `spe vault setup` names there."""
+    wanted = KubernetesAccess(namespace="spe").audience
     for name, pod in pods(objects(render("production"))).items():
         mounts = {m["mountPath"] for c in pod["spec"]["containers"] for m in c.get("volumeMounts", ())}
         asks = "/var/run/secrets/kubernetes.io/serviceaccount" in mounts
@@ -90,7 +93,7 @@ def test_only_what_asks_the_api_server_has_a_token_for_it() -> None:
             if "serviceAccountToken" in source
         }
         vault = "/var/run/secrets/vault" in mounts
-        assert audiences == ({""} if asks else set()) | ({"vault"} if vault else set()), name
+        assert audiences == ({""} if asks else set()) | ({wanted} if vault else set()), name
 
 
 def _rules(found: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:

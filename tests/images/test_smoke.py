@@ -179,5 +179,6 @@ def test_a_notebook_has_the_libraries_people_expect_and_only_our_client(pods: Po
     report = json.loads(found["check"]["out"])
     assert report["schema"] == "spe.report/1"
     assert found["door"]["exit"] != 0
+    assert found["seal"] == 2
     assert "python3" in found["kernel"]
     assert found["singleuser"] == "6.1.1"

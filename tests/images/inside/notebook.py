@@ -1,4 +1,4 @@
-"""Run inside the notebook image: the libraries people expect, and the command of ours. Prints one JSON object."""
+"""Run inside the notebook image: the libraries people expect, our command, the seal's probe. Prints one JSON object."""
 
 import json
 import os
@@ -40,6 +40,8 @@ print(
             "check": spe("check", str(outputs), "--json"),
             "serve": spe("serve"),
             "door": spe("secret", "get", "x"),
+            # As the first container of a session's pod calls it; without a place to try it says so.
+            "seal": subprocess.run(["python", "-I", "/opt/spe/seal.py"], capture_output=True).returncode,
             "kernel": subprocess.run(["jupyter", "kernelspec", "list"], capture_output=True, text=True).stdout,
             "singleuser": subprocess.run(
                 ["python", "-m", "jupyterhub.singleuser", "--version"], capture_output=True, text=True
