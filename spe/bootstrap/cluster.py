@@ -8,6 +8,7 @@ from spe.adapters.cluster.kubernetes.admission import Places as Admitted
 from spe.adapters.cluster.kubernetes.api import Api
 from spe.adapters.cluster.kubernetes.cluster import KubernetesCluster
 from spe.adapters.cluster.kubernetes.connection import connect
+from spe.adapters.cluster.kubernetes.found import Found
 from spe.adapters.cluster.kubernetes.hands import Hands
 from spe.adapters.cluster.kubernetes.outputs import OutputsInside
 from spe.adapters.cluster.kubernetes.sessions import KubernetesSandboxes
@@ -32,9 +33,13 @@ class Places(TypedDict):
 
 
 def places(settings: Settings, tokens: Callable[[WorkspaceId], str]) -> Places:
-    """Workspaces in the cluster; `tokens` makes a gate's token. Raises `Unavailable`, `Rejected`, `Invalid`."""
+    """Workspaces in the cluster; `tokens` makes a workspace's gate token. Raises `Invalid` for settings that are wrong.
+
+    The cluster is asked only when something is wanted of it: while its API server is silent everything else goes on.
+    """
     api = server(settings)
-    hands = Hands(api=api, site=site(settings, api), tokens=tokens, reach=gatecontrol.over_http())
+    where = Found(lambda: site(settings, api))
+    hands = Hands(api=api, where=where, tokens=tokens, reach=gatecontrol.over_http())
     return Places(
         cluster=KubernetesCluster(hands),
         sandboxes=KubernetesSandboxes(hands),

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from kubernetes import config
+from urllib3 import HTTPHeaderDict
 
 from spe.domain.errors import Rejected, Unavailable
 from tests.support import servers
@@ -31,18 +32,19 @@ class As:
         content: str = "application/json",
     ) -> Document:
         """The answer; `Rejected` with the server's sentence for a refusal, `Unavailable` for anything else."""
-        headers = {"Accept": "application/json", "Content-Type": content}
         request = self._client.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params=headers,
+            header_params={"Accept": "application/json", "Content-Type": content},
             body=body,
             auth_settings=["BearerToken"],
         )
         verb, url, given, payload, *_ = request
-        given.update(self._headers)
-        answer = self._client.rest_client.request(verb, url, headers=given, body=payload)
+        headers = HTTPHeaderDict(given)
+        for name, value in self._headers:
+            headers.add(name, value)
+        answer = self._client.rest_client.request(verb, url, headers=headers, body=payload)
         text = answer.response.read()
         try:
             document: Document = json.loads(text) if text else {}

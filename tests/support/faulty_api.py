@@ -37,7 +37,7 @@ class Front:
             def _any(self) -> None:
                 front.answer(self)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - as http.server names them
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -81,7 +81,7 @@ class Front:
         )  # fmt: skip
         with contextlib.closing(real), contextlib.suppress(OSError, urllib3.exceptions.HTTPError):
             if "watch=true" in request.path:
-                self._stream(request, real)
+                self._stream(request, real, fault)
             elif fault == "lost":
                 real.read()
                 self._say(request, 500, b"{}", {})
@@ -92,15 +92,20 @@ class Front:
             else:
                 self._say(request, real.status, real.read(), {})
 
-    def _stream(self, request: Any, real: Any) -> None:
+    def _stream(self, request: Any, real: Any, fault: Fault) -> None:
+        """A watch, in chunks as the server sends it; one that is cut ends in the middle of its first."""
         request.send_response(real.status)
         request.send_header("Content-Type", "application/json")
-        request.send_header("Connection", "close")
+        request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
         request.close_connection = True
         for chunk in real.stream(None, decode_content=True):
-            request.wfile.write(chunk)
+            request.wfile.write(b"%x\r\n" % len(chunk))
+            request.wfile.write(chunk[: len(chunk) // 2] if fault == "cut" else chunk + b"\r\n")
             request.wfile.flush()
+            if fault == "cut":
+                return
+        request.wfile.write(b"0\r\n\r\n")
 
     def _say(self, request: Any, status: int, body: bytes, headers: dict[str, str], *, length: int = -1) -> None:
         with contextlib.suppress(OSError):

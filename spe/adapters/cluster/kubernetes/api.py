@@ -19,6 +19,7 @@ from spe.adapters.cluster.kubernetes.drift import foreign
 from spe.adapters.cluster.kubernetes.kinds import (
     DEPLOYMENT,
     POD,
+    ROLE_BINDING,
     Document,
     Kind,
     is_leaving,
@@ -35,6 +36,8 @@ MERGE = "application/merge-patch+json"
 GRACE_SECONDS = 1
 _OWNED_BY = (names.MANAGED_BY, names.INSTANCE, names.WORKSPACE)
 _LARGEST_LINE = 8 * 1024 * 1024
+_PAUSE = 0.2
+_PAUSES = (0.1, 0.4)
 
 log = logging.getLogger("spe.cluster")
 Query = dict[str, Any]
@@ -113,7 +116,7 @@ class Api:
             found = compare.deviations(wanted, live)
             if not found:
                 return False
-            if kind is DEPLOYMENT and foreign(live):
+            if _must_be_made_anew(kind, live, found):
                 log.warning("%s %s/%s was changed by somebody else: %s", kind.name, namespace, name, ", ".join(found))
                 self.remove(live)
                 self.gone(kind, namespace, name)
@@ -145,7 +148,7 @@ class Api:
             raise Unavailable("cluster", f"{what} is still being removed")
 
     def create(self, document: Document) -> Document:
-        """Make a new object; another of its name is `Rejected` as not ours."""
+        """Make a new object. Raises `Unavailable` when one of its name came meanwhile; whose it is, a new look tells."""
         kind, namespace = kind_of(document), document["metadata"].get("namespace", "")
         try:
             return self.send("POST", kind.path(namespace=namespace), document, query={"fieldManager": names.MANAGER})
@@ -221,6 +224,7 @@ class Api:
                     return list(known.values())
             if time.monotonic() >= deadline:
                 raise Unavailable("cluster", f"{kind.plural} are not as they should be after {seconds:.0f} seconds")
+            time.sleep(_PAUSE)  # a server that ends every watch at once is not asked in a circle
 
     def watch(
         self, kind: Kind, namespace: str, version: str, *, labels: Mapping[str, str] | None = None, until: float
@@ -251,8 +255,25 @@ class Api:
     def send(
         self, method: str, path: str, body: Document | None = None, *, query: Query | None = None, content: str = JSON
     ) -> Document:
-        """One request and its answer. Raises `Unavailable`, `Rejected`, or one of its kinds (`Absent`, `Conflict`)."""
-        response = self._open(method, path, body, query or {}, content, read_seconds=self._seconds)
+        """One request and its answer. Raises `Unavailable`, `Rejected`, or one of its kinds (`Absent`, `Conflict`).
+
+        What only looks is asked again when it failed at once: a look at a workspace takes a dozen requests, and a
+        server that turns every third one away would never be seen through. What changes something is not repeated.
+        """
+        began = time.monotonic()
+        for pause in _PAUSES if method == "GET" else ():
+            try:
+                return self._sent(method, path, body, query or {}, content)
+            except (Absent, Conflict):
+                raise
+            except Unavailable:
+                if time.monotonic() - began > self._seconds / 4:
+                    raise
+            time.sleep(pause)
+        return self._sent(method, path, body, query or {}, content)
+
+    def _sent(self, method: str, path: str, body: Document | None, query: Query, content: str) -> Document:
+        response = self._open(method, path, body, query, content, read_seconds=self._seconds)
         try:
             data = response.read(decode_content=True)
             answer = json.loads(data) if data else {}
@@ -300,6 +321,13 @@ def _object(data: bytes) -> Document:
     except ValueError:
         found = None
     return found if isinstance(found, dict) else {}
+
+
+def _must_be_made_anew(kind: Kind, live: Document, found: tuple[str, ...]) -> bool:
+    """Whether an apply cannot mend it: what others added to a Deployment stays, whose role a binding gives is fixed."""
+    if kind is ROLE_BINDING:
+        return any(path.partition(".")[0] == "roleRef" for path in found)
+    return kind is DEPLOYMENT and bool(foreign(live))
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[Document]:

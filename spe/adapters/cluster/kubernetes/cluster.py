@@ -73,14 +73,18 @@ class KubernetesCluster:
             return None
 
     def _gate(self, seen: Snapshot, told: Status | None) -> bool:
-        """Its objects are right, and it rests, or is ready and was told what the record says it was told."""
-        if not view.gate_stands(self._hands.site, seen):
+        """Its objects are right, and it rests, or is ready and was told what the record says it was told.
+
+        The Hub's right to make pods belongs to it: it is there exactly while the gate lets people in.
+        """
+        site, people = self._hands.site, bool(told is not None and told.places)
+        if not view.gate_stands(site, seen) or not view.rights_fit(site, seen, given=people):
             return False
         if not view.awake(seen):
             return True
         assert seen.namespace is not None
         deployment = seen.one(DEPLOYMENT, GATE)
-        about = gatewords.about_itself(self._hands.site, seen.own, permit=seen.permit)
+        about = gatewords.about_itself(site, seen.own, permit=seen.permit)
         return (
             deployment is not None
             and view.is_ready(deployment)
@@ -113,6 +117,8 @@ class KubernetesCluster:
 
     def recognise(self, token: str) -> WorkspaceId:
         """The workspace whose gate shows this account token. Raises `Unauthenticated`, or `Unavailable`."""
+        if not token.strip():
+            raise Unauthenticated("No account token was shown.")
         question = {
             "apiVersion": TOKEN_REVIEW.version,
             "kind": TOKEN_REVIEW.name,

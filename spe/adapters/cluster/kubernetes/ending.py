@@ -4,6 +4,7 @@ Nothing here believes an answer: a step is over when the API server's own list s
 """
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 
 from spe.adapters.cluster.kubernetes import gatewords, record, view
@@ -32,35 +33,43 @@ GONE_SECONDS = 20.0
 
 
 def cut(hands: Hands, step: Step) -> None:
-    """Close the door, for one person or for all. A gate that does not answer is ended, which closes it as well."""
+    """Close the door, for one person or for all. A gate that does not answer is ended, which closes it as well.
+
+    The door comes before what is asked of the API server: a server that is slow or refuses does not keep it open.
+    """
     seen = hands.look(step.workspace)
     if seen.namespace is None:
         return
-    if step.person is None:
-        binding = seen.one(ROLE_BINDING, accounts.HUB)
-        if binding is not None:
-            hands.api.remove(binding)
-    try:
-        _tell(hands, seen, step)
-    except (Unavailable, Rejected):
+    told = _closed(hands, seen, step)
+    if told is None:
         _end_gate(hands, seen)
+    binding = seen.one(ROLE_BINDING, accounts.HUB) if step.person is None else None
+    if binding is not None:
+        hands.api.remove(binding)
+    if told:
+        hands.note(seen.namespace, record.notes({record.CONFIGURED: told, record.EXPIRES: None}))
 
 
-def _tell(hands: Hands, seen: Snapshot, step: Step) -> None:
-    assert seen.namespace is not None
+def _closed(hands: Hands, seen: Snapshot, step: Step) -> Mapping[str, str] | None:
+    """Have the gate cut and, for all, keep nobody's place; what it was told. None when no gate answers."""
     gate = hands.gate(seen)
     if gate is None:
-        return
-    gate.cut(step.person, step.reason)
-    if step.person is None and seen.permit and not seen.leaving:
+        return None
+    try:
+        gate.cut(step.person, step.reason)
+        if step.person is not None or not seen.permit or seen.leaving:
+            return {}
         document = gatewords.everything(hands.site, seen.own, permit=seen.permit, limits=Limits(), places=())
-        told = {"whole": gate.configure(document), "gate": gatewords.digest(document["gate"])}
-        hands.note(seen.namespace, record.notes({record.CONFIGURED: told, record.EXPIRES: None}))
+        return {"whole": gate.configure(document), "gate": gatewords.digest(document["gate"])}
+    except (Unavailable, Rejected):
+        return None
 
 
 def _end_gate(hands: Hands, seen: Snapshot) -> None:
     """The pod that comes after it knows nobody."""
     gone = {pod["metadata"]["uid"] for pod in seen.gate_pods}
+    if not gone:
+        return
     for pod in seen.gate_pods:
         hands.api.remove(pod)
     hands.api.until(

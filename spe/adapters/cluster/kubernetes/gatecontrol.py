@@ -12,6 +12,7 @@ from spe.domain.errors import Rejected, Unavailable
 
 _LARGEST_ANSWER = 1024 * 1024
 _LONGEST_REASON = 300
+CUT_SECONDS = 3.0
 _NOT_NOW = frozenset({401, 404, 429})
 """401 and 404 as well: before the portal said who it is, a gate knows neither its token nor anything to tell."""
 
@@ -40,9 +41,12 @@ class GateControl:
         return str(self._call("PUT", "/configuration", document).get("digest") or "")
 
     def cut(self, person: str | None, reason: str) -> None:
-        """Close what is open and refuse what comes, for one person or for all; answers when done."""
+        """Close what is open and refuse what comes, for one person or for all; answers when done, or soon not at all.
+
+        Whoever cuts has other ways to close a door, and does not wait long before taking them.
+        """
         line = "".join(c if c.isprintable() else " " for c in reason)[:_LONGEST_REASON]
-        self._call("POST", "/cut", {"person": person, "reason": line})
+        self._call("POST", "/cut", {"person": person, "reason": line}, seconds=min(self.seconds, CUT_SECONDS))
 
     def status(self) -> Status:
         """As it is now."""
@@ -60,7 +64,9 @@ class GateControl:
             },
         )
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None, *, seconds: float | None = None
+    ) -> dict[str, Any]:
         host = f"[{self.address}]" if ":" in self.address else self.address
         try:
             answer = self.pool.request(
@@ -68,7 +74,7 @@ class GateControl:
                 f"http://{host}:{GATE_CONTROL}{path}",
                 body=json.dumps(body).encode() if body is not None else None,
                 headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
-                timeout=urllib3.Timeout(total=self.seconds),
+                timeout=urllib3.Timeout(total=seconds or self.seconds),
                 retries=False,
                 redirect=False,
                 preload_content=False,

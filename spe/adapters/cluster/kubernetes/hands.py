@@ -29,13 +29,18 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
-    """The API server, the installation, and the way to gates."""
+    """The API server, the installation (what `where` answers), and the way to gates."""
 
     api: Api
-    site: Site
+    where: Callable[[], Site]
     tokens: Tokens
     reach: Reach
     now: Callable[[], datetime] = _now
+
+    @property
+    def site(self) -> Site:
+        """The installation. Raises `Unavailable` as long as the API server never said what it is."""
+        return self.where()
 
     def own(self, workspace: WorkspaceId) -> Names:
         """The names of a workspace."""
@@ -67,8 +72,7 @@ class Hands:
         if not chosen:
             return
         self.tell(seen, sorted({labels_of(pod)[PERSON] for pod in chosen}), reason)
-        for pod in chosen:
-            self.api.remove(pod)
+        self.ask(seen, which)
         self.api.until(
             POD,
             own.namespace,
@@ -76,6 +80,12 @@ class Hands:
             labels=own.labels,
             seconds=END_SECONDS,
         )
+
+    def ask(self, seen: Snapshot, which: Callable[[Document], bool]) -> None:
+        """Ask the notebooks for which `which` says so to end, without waiting."""
+        for pod in seen.notebooks:
+            if which(pod):
+                self.api.remove(pod)
 
     def tell(self, seen: Snapshot, people: Iterable[str], reason: str) -> None:
         """Have the gate cut these people with the reason; a gate that does not answer is no obstacle."""

@@ -40,11 +40,13 @@ def folders(hands: Hands, step: Step) -> None:
         raise Unavailable("cluster", f"namespace {seen.own.namespace} is still being removed")
     loose = view.loosened(hands.site, seen)
     if loose:
-        hands.end(seen, all_of, LOOSENED)
+        hands.ask(seen, all_of)  # closed at once, and waited for afterwards
         _put_right(hands, seen)
     room = _room(seen, step.limits, step.places)
     for manifest in view.foundations(hands.site, seen.own, permit=step.permit, room=room):
         hands.api.apply(manifest)
+    if loose:
+        hands.end(seen, all_of, LOOSENED)
     hands.api.apply(accounts.default_account(seen.own), adopt=True)
     hands.api.ensure(claims.shared_claim(hands.site, seen.own, size=step.limits.disk_bytes))
     _keep_room(hands, seen.own, room)
@@ -88,9 +90,8 @@ def gate(hands: Hands, step: Step) -> None:
     own = seen.own
     _rights(hands, seen, bool(step.places))
     _make_room(hands, seen, step)
-    for manifest in (gates.service(own), gates.deployment(hands.site, own, permit=step.permit, awake=True)):
-        hands.api.ensure(claims.gate_claim(hands.site, own))
-        hands.api.apply(manifest)
+    hands.api.ensure(claims.gate_claim(hands.site, own))
+    hands.api.apply(gates.service(own))
     _tell(hands, step, address=wake(hands, own, permit=step.permit))
     wanted = {place.person for place in step.places}
     if wanted:

@@ -68,9 +68,10 @@ def room_of(namespace: Document) -> Room | None:
 def expires_of(namespace: Document) -> datetime | None:
     """When the last of the places ends."""
     try:
-        return datetime.fromisoformat(str(_read(namespace, EXPIRES)["at"]))
+        found = datetime.fromisoformat(str(_read(namespace, EXPIRES)["at"]))
     except (KeyError, ValueError):
         return None
+    return found if found.tzinfo is not None else None
 
 
 def configured_of(namespace: Document) -> tuple[str, str]:
@@ -85,10 +86,14 @@ def seal_noted(namespace: Document) -> Mapping[str, Any]:
 
 
 def seal_of(namespace: Document, *, shape: str, within: timedelta | None, now: datetime) -> SealReport:
-    """The last report, if it is about this shape and, where `within` is given, not older than that."""
+    """The last report, if it is about this shape and, where `within` is given, not older than that.
+
+    A shape may be given by its first part alone; the report then counts whatever else it was about.
+    """
     found = _read(namespace, SEAL)
     attempts = found.get("attempts")
-    if found.get("shape") != shape or not isinstance(attempts, dict):
+    noted = str(found.get("shape", ""))
+    if shape not in (noted, noted.partition(" ")[0]) or not isinstance(attempts, dict):
         return NOT_LOOKED
     try:
         age = now - datetime.fromisoformat(str(found.get("at"))).astimezone(UTC)

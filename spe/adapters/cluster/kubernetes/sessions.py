@@ -81,7 +81,7 @@ class KubernetesSandboxes:
         namespace = self._hands.api.find(NAMESPACE, own.namespace)
         if namespace is None or owner_of(namespace, own.instance) != own.workspace or is_leaving(namespace):
             raise Rejected("cluster", "The workspace is not there.")
-        shape = view.seal_shape(self._hands.site, own)
+        shape = view.seal_made(self._hands.site, own)
         if not record.seal_of(namespace, shape=shape, within=None, now=self._hands.now()).holds:
             raise Rejected("cluster", "The workspace's network seal is not observed; nothing starts before that.")
         return namespace

@@ -24,7 +24,8 @@ class Conflict(Unavailable):
         super().__init__("cluster", said)
 
 
-_NOT_NOW = frozenset({401, 408, 425, 429})
+_NOT_NOW = frozenset({401, 408, 410, 425, 429})
+"""410: a list that took too long to page through; it is asked for again from its start."""
 
 
 def trouble_of(status: int, answer: Mapping[str, Any]) -> SpeError:

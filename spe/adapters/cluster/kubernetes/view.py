@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from spe.adapters.cluster.kubernetes import compare, record
 from spe.adapters.cluster.kubernetes.kinds import (
@@ -95,14 +96,19 @@ def _live(seen: Snapshot, manifest: Document) -> Document | None:
 
 
 def seal_shape(site: Site, own: Names) -> str:
-    """What a seal report is about: the policies, the probe's program, the places tried, the nodes' abilities."""
-    facts = [
-        policies.policies(site, own),
-        site.images.notebook,
-        sorted(site.forbidden),
-        repr(site.features),
-        site.runtime_class,
-    ]
+    """What a seal report is about, in two parts: what we made, and what the cluster showed when we looked at it."""
+    return f"{seal_made(site, own)} {_digest([sorted(site.forbidden), repr(site.features)])}"
+
+
+def seal_made(site: Site, own: Names) -> str:
+    """The part that follows from settings alone: the policies, the probe's program, the runtime.
+
+    Two processes that looked at the cluster at different times agree on it, whatever came or went in between.
+    """
+    return _digest([policies.policies(site, own), site.images.notebook, site.runtime_class])
+
+
+def _digest(facts: list[Any]) -> str:
     return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -139,6 +145,13 @@ def gate_stands(site: Site, seen: Snapshot) -> bool:
     wanted = (gates.service(seen.own), gates.deployment(site, seen.own, permit=seen.permit, awake=awake(seen)))
     claim = seen.one(CLAIM, GATE)
     return claim is not None and not any(_wrong(seen, manifest) for manifest in wanted)
+
+
+def rights_fit(site: Site, seen: Snapshot, *, given: bool) -> bool:
+    """Whether the Hub may make pods there exactly while there are people to let in."""
+    if given:
+        return not _wrong(seen, accounts.hub_binding(site, seen.own))
+    return seen.one(ROLE_BINDING, accounts.HUB) is None
 
 
 def _wrong(seen: Snapshot, manifest: Document) -> bool:

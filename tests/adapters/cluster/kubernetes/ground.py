@@ -145,7 +145,8 @@ class Place:
 
     def with_site(self, **changes: Any) -> "Place":
         """The same workspace under an adapter with other settings."""
-        return self.with_hands(site=replace(self.hands.site, **changes))
+        other = replace(self.hands.site, **changes)
+        return self.with_hands(where=lambda: other)
 
     def with_hands(self, **changes: Any) -> "Place":
         hands = replace(self.hands, **changes)
@@ -164,7 +165,7 @@ class Ground:
     def hands(self, account: str = "reconciler") -> Hands:
         return Hands(
             api=Api(connect(self.kubeconfig(account))),
-            site=self.site,
+            where=lambda: self.site,
             tokens=standin_portal_pod.gate_token,
             reach=gatecontrol.over_http(),
         )

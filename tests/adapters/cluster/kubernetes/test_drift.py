@@ -117,6 +117,34 @@ def test_a_right_of_the_hub_that_is_gone_comes_back(place: Place) -> None:
     assert place.find(ROLE_BINDING, "hub") is not None
 
 
+OTHER = {"kind": "ServiceAccount", "name": "portal"}
+
+
+@pytest.mark.parametrize("part", ["subjects", "role"])
+def test_a_right_of_the_hub_that_was_given_to_others_or_made_larger_is_put_right(
+    here: Ground, place: Place, part: str
+) -> None:
+    binding = place.find(ROLE_BINDING, "hub")
+    assert binding is not None
+    if part == "subjects":
+        more = [*binding["subjects"], {**OTHER, "namespace": here.house.name}]
+        tamper(here, place, ROLE_BINDING, "hub", {"subjects": more})
+    else:
+        somebody = As(f"system:serviceaccount:{here.house.name}:reconciler", EVERYTHING)
+        larger = {
+            "apiVersion": binding["apiVersion"], "kind": "RoleBinding", "subjects": binding["subjects"],
+            "metadata": {"name": "hub", "labels": binding["metadata"]["labels"]},
+            "roleRef": {**binding["roleRef"], "name": "admin"},
+        }  # fmt: skip
+        somebody.send("DELETE", ROLE_BINDING.path("hub", place.namespace))
+        somebody.send("POST", ROLE_BINDING.path(namespace=place.namespace), larger)
+    assert not in_sync(place.want(), place.seen())
+    place.reconcile(place.want())
+    right = place.find(ROLE_BINDING, "hub")
+    assert right is not None
+    assert (right["subjects"], right["roleRef"]) == (binding["subjects"], binding["roleRef"])
+
+
 def test_a_policy_of_somebody_else_that_opens_the_network_stops_the_workspace_and_is_named(
     here: Ground, place: Place
 ) -> None:

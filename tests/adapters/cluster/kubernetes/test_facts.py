@@ -15,6 +15,7 @@ from spe.adapters.cluster.kubernetes.names import Names, data_claim, owner_of
 from spe.adapters.cluster.kubernetes.sealing import failures, judge, last_words
 from spe.adapters.cluster.kubernetes.sessions import exit_of, reason_of, words_of
 from spe.adapters.cluster.kubernetes.trouble import Absent, Conflict, trouble_of
+from spe.adapters.cluster.kubernetes.view import seal_made, seal_shape
 from spe.domain.dataset import Guarantee
 from spe.domain.errors import Rejected, Unavailable
 from spe.domain.ids import WorkspaceId
@@ -22,7 +23,7 @@ from spe.domain.permit import Limits
 from spe.gate.config import Settled
 from spe.gate.configuration import parse_configuration
 from spe.ports.cluster import SealReport, SessionPlace
-from tests.adapters.cluster.kubernetes.objects import NOW, OWN, PERMIT, PERSON, WORKSPACE, site
+from tests.adapters.cluster.kubernetes.objects import FEATURES, NOW, OWN, PERMIT, PERSON, WORKSPACE, site
 
 # -- the gate
 
@@ -101,6 +102,22 @@ def test_a_seal_counts_for_its_shape_and_for_a_time() -> None:
     assert seal(namespace, now=NOW + timedelta(days=7), within=None).holds
 
 
+def test_a_seal_counts_for_a_process_that_saw_the_cluster_at_another_time() -> None:
+    """Else a node or an address that came between two starts would keep every session from starting."""
+    earlier, later = site(), site(forbidden=("tcp:10.0.0.9:443",), features=replace(FEATURES, apparmor=True))
+    namespace = noted(**{record.SEAL: record.seal_note(SEALED, shape=seal_shape(later, OWN), now=NOW)})
+    assert seal(namespace, shape=seal_made(earlier, OWN)) == SEALED
+    assert not seal(namespace, shape=seal_shape(earlier, OWN)).holds
+    changed = replace(earlier, runtime_class="runsc")
+    assert not seal(namespace, shape=seal_made(changed, OWN)).holds
+    assert not seal(namespace, shape="").holds
+
+
+@pytest.mark.parametrize("at", ["", "soon", "2030-01-01T12:00:00"])
+def test_an_end_that_cannot_be_read_is_none(at: str) -> None:
+    assert record.expires_of(noted(**{record.EXPIRES: {"at": at}})) is None
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"holds": true}', '{"holds": true, "shape": "s", "attempts": {}, "at": "soon"}']
 )
@@ -160,7 +177,7 @@ def test_a_probe_without_a_report_says_nothing_about_the_seal(message: str) -> N
 # -- answers of the API server
 
 
-@pytest.mark.parametrize("status", [401, 408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [401, 408, 410, 429, 500, 502, 503, 504])
 def test_no_answer_is_unavailable(status: int) -> None:
     error = trouble_of(status, {})
     assert isinstance(error, Unavailable)

@@ -51,14 +51,15 @@ def test_a_server_that_fails_every_third_request_only_delays(between: Front, pla
 
     data = exposure()
     between.faults, between.met = sometimes, 0
+    met = []
     for _ in range(60):
         try:
             place.reconcile(place.want(data))
             break
-        except Unavailable:
-            continue
+        except Unavailable as error:
+            met.append(str(error))
     else:
-        pytest.fail("it never came to an end")
+        pytest.fail("it never came to an end:\n" + "\n".join(met))
     assert between.met > 10
     between.faults = lambda method, path: ""
     assert in_sync(place.want(data), place.seen())
