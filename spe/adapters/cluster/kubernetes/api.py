@@ -37,7 +37,7 @@ GRACE_SECONDS = 1
 _OWNED_BY = (names.MANAGED_BY, names.INSTANCE, names.WORKSPACE)
 _LARGEST_LINE = 8 * 1024 * 1024
 _PAUSE = 0.2
-_PAUSES = (0.1, 0.4)
+_PAUSES = (0.05, 0.2, 0.6)
 
 log = logging.getLogger("spe.cluster")
 Query = dict[str, Any]
@@ -148,7 +148,7 @@ class Api:
             raise Unavailable("cluster", f"{what} is still being removed")
 
     def create(self, document: Document) -> Document:
-        """Make a new object. Raises `Unavailable` when one of its name came meanwhile; whose it is, a new look tells."""
+        """Make a new object. Raises `Unavailable` when one of its name came meanwhile: a new look tells whose."""
         kind, namespace = kind_of(document), document["metadata"].get("namespace", "")
         try:
             return self.send("POST", kind.path(namespace=namespace), document, query={"fieldManager": names.MANAGER})

@@ -14,7 +14,7 @@ from spe.adapters.cluster.kubernetes.names import PERSON, Names
 from spe.adapters.cluster.kubernetes.site import Site
 from spe.adapters.cluster.kubernetes.snapshot import Snapshot, is_session, look
 from spe.domain.errors import Rejected, Unavailable
-from spe.domain.ids import WorkspaceId
+from spe.domain.ids import WorkspaceId, is_id
 
 END_SECONDS = 20.0
 
@@ -43,7 +43,8 @@ class Hands:
         return self.where()
 
     def own(self, workspace: WorkspaceId) -> Names:
-        """The names of a workspace."""
+        """The names of a workspace. Raises `Rejected` for what is no id: nothing is ever called so."""
+        demand_id(workspace)
         return Names(instance=self.site.instance, workspace=workspace)
 
     def look(self, workspace: WorkspaceId) -> Snapshot:
@@ -96,6 +97,12 @@ class Hands:
                 gate.cut(person, reason)
         except (Unavailable, Rejected) as error:
             log.info("%s: nobody could be told: %s", seen.own.workspace, error)
+
+
+def demand_id(name: str) -> None:
+    """Raises `Rejected` for a name that is no id, before it becomes part of anything's name or of a query."""
+    if not is_id(name):
+        raise Rejected("cluster", f"{name[:40]!r} is not an id, so it names nothing.")
 
 
 def all_of(_: Any) -> bool:

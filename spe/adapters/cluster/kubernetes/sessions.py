@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spe.adapters.cluster.kubernetes import record, view
-from spe.adapters.cluster.kubernetes.hands import END_SECONDS, Hands
+from spe.adapters.cluster.kubernetes.hands import END_SECONDS, Hands, demand_id
 from spe.adapters.cluster.kubernetes.kinds import (
     ACCESS_REVIEW,
     CLAIM,
@@ -65,6 +65,7 @@ class KubernetesSandboxes:
 
         Raises `Rejected` where the workspace may not have sessions now, `Unavailable` while something is missing.
         """
+        demand_id(person)
         hands, own = self._hands, self._hands.own(workspace)
         namespace = self._open(own)
         limits = record.limits_of(namespace)
@@ -201,6 +202,7 @@ class KubernetesSandboxes:
             )
 
     def _pods(self, workspace: WorkspaceId, person: PersonId) -> list[Document]:
+        demand_id(person)
         own = self._hands.own(workspace)
         labels = {**own.pods(NOTEBOOK), PERSON: person}
         return [pod for pod in self._hands.api.all(POD, own.namespace, labels=labels) if is_session(own, pod)]

@@ -1,11 +1,12 @@
 """An API server that refuses, breaks off or is silent: nothing is guessed, and the next round succeeds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from spe.adapters.cluster.kubernetes.api import Api
 from spe.adapters.cluster.kubernetes.connection import connect
+from spe.adapters.cluster.kubernetes.kinds import NAMESPACE
 from spe.domain.errors import Unavailable
 from spe.ports.cluster import StepKind
 from spe.reconciler.plan import in_sync
@@ -15,6 +16,7 @@ from tests.support.faulty_api import Front, front
 pytestmark = pytest.mark.servers
 
 FAULTS = ("busy", "broken", "away", "silent", "cut", "lost", "page")
+WRONG = tuple(fault for fault in FAULTS if fault != "silent")
 
 
 @pytest.fixture(scope="module")
@@ -41,37 +43,49 @@ def test_nothing_is_said_about_a_workspace_when_the_server_does_not_answer(
         place.step(StepKind.UNSEAL)
 
 
-def test_a_server_that_fails_every_third_request_only_delays(between: Front, place: Place) -> None:
-    count = 0
+class Unreliable:
+    """Answers every fifth request wrongly, and one in three hundred not at all."""
 
-    def sometimes(method: str, path: str) -> str:
-        nonlocal count
-        count += 1
-        return FAULTS[count // 3 % len(FAULTS)] if count % 3 == 0 and "watch" not in path else ""
+    def __init__(self) -> None:
+        self._met = 0
 
-    data = exposure()
-    between.faults, between.met = sometimes, 0
+    def __call__(self, method: str, path: str) -> str:
+        if "watch" in path:
+            return ""
+        self._met += 1
+        if self._met % 301 == 0:
+            return "silent"
+        return WRONG[self._met // 5 % len(WRONG)] if self._met % 5 == 0 else ""
+
+
+def insist(do: Callable[[], object]) -> None:
+    """Repeat it as the loops do, until it comes to its end."""
     met = []
-    for _ in range(60):
+    for _ in range(40):
         try:
-            place.reconcile(place.want(data))
-            break
+            do()
         except Unavailable as error:
             met.append(str(error))
-    else:
-        pytest.fail("it never came to an end:\n" + "\n".join(met))
-    assert between.met > 10
+        else:
+            return
+    pytest.fail("it never came to an end:\n" + "\n".join(met))
+
+
+def test_a_server_that_fails_every_fifth_request_only_delays(between: Front, place: Place) -> None:
+    data = exposure()
+    place = place.with_hands(api=Api(between.client(), seconds=5.0))
+    between.faults, between.met = Unreliable(), 0
+    insist(lambda: place.reconcile(place.want(data)))
+    assert between.met > 5
     between.faults = lambda method, path: ""
     assert in_sync(place.want(data), place.seen())
-    between.faults = sometimes
-    for _ in range(60):
-        try:
-            place.remove()
-            break
-        except Unavailable:
-            continue
+    place.session()
+    between.faults, between.met = Unreliable(), 0
+    insist(place.remove)
+    assert between.met > 5
     between.faults = lambda method, path: ""
     assert not place.seen().anything
+    assert place.find(NAMESPACE, place.namespace) is None
 
 
 def test_a_watch_that_breaks_off_is_taken_up_by_a_list(between: Front, place: Place) -> None:
