@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,10 +22,12 @@ from spe.domain.errors import Invalid, Rejected, Unavailable
 from tests.adapters.cluster.kubernetes.ground import Ground, Killed, Mortal, Noting, later
 from tests.adapters.cluster.kubernetes.objects import site
 from tests.support.api_server import EVERYTHING, As
+from tests.support.faulty_api import front
 from tests.support.hub_stack import wait_for
 from tests.support.intake_attempts import ADMIN, HUB, ID, PORTAL, Look, attempts
 
 pytestmark = pytest.mark.servers
+FAULTS = ("busy", "broken", "away", "cut")
 NAMES = [str(attempt) for attempt in attempts(Look(site=site()))]
 
 
@@ -165,6 +168,30 @@ def test_a_longer_list_than_anybody_would_make_is_not_read(here: Ground, folder:
 
     with pytest.raises(Unavailable, match="longer than 100 bytes"):
         sources(here, Short(connect(here.kubeconfig("portal")))).manifest(f"hostPath:{folder}")
+
+
+def test_a_server_that_is_busy_for_a_moment_only_delays(here: Ground, folder: Path) -> None:
+    """While the pod reads, and when the log is fetched; what was made goes all the same."""
+    with front(connect(here.kubeconfig("portal"))) as between:
+        asked: Counter[str] = Counter()
+
+        def sometimes(method: str, path: str) -> str:
+            what = "log" if "/log" in path else "pod" if method == "GET" and "/pods/run-" in path else ""
+            asked[what] += 1
+            return {"pod": FAULTS[asked[what] % len(FAULTS)], "log": "cut"}.get(what, "") if asked[what] % 2 else ""
+
+        between.faults = sometimes
+        found = sources(here, Api(between.client(), seconds=2.0)).manifest(f"hostPath:{folder}")
+        assert found == manifest_of(folder)
+        assert asked["pod"] > 1
+        assert asked["log"] == 2
+    nothing_is_left_minutes_later(here, folder)
+
+
+def nothing_is_left_minutes_later(here: Ground, folder: Path) -> None:
+    """By the next look: a request to remove may have been among those that were not answered."""
+    sources(here, now=later(600)).manifest(f"hostPath:{folder}")
+    nothing_is_left(here)
 
 
 # -- where it is read
