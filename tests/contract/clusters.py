@@ -162,12 +162,11 @@ class OnCluster(Case):
         labels = {"spe.local/instance": house.name, "spe.local/workspace": self.workspace}
         house.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"a": "b"}}})
         spec = {"accessModes": ["ReadOnlyMany"], "capacity": {"storage": "1Mi"}, "hostPath": {"path": "/opt"}}
-        house.make(
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name, "labels": labels}, "spec": spec}
-        )
+        volume = {"name": f"x-{name}", "labels": labels}
+        house.make({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": volume, "spec": spec})
 
         def how() -> object:
-            found = [admin.find(kind, name) for kind in (NAMESPACE, VOLUME)]
+            found = [admin.find(NAMESPACE, name), admin.find(VOLUME, f"x-{name}")]
             return [(one["metadata"]["uid"], one["metadata"]["labels"], one["spec"]) if one else None for one in found]
 
         return how
