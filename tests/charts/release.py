@@ -3,8 +3,6 @@
 import json
 import secrets
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -130,17 +128,6 @@ class Release:
             )
             lines.append(f"-- {name} {status.get('phase')}\n{log.stdout}{log.stderr}")
         return "\n".join(lines)
-
-
-@contextmanager
-def release(folder: Path) -> Iterator[Release]:
-    """A release that is ready to be installed."""
-    made = Release(folder)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.end()
 
 
 def _image(name: str) -> dict[str, str]:
