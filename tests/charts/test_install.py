@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from spe.bootstrap.verify import Part, State, examine
+from spe.settings import Kubernetes, Settings
 from tests.charts.release import PARTS, Release
 from tests.support import servers
 
@@ -61,6 +63,23 @@ def test_the_policies_stood_and_refused_before_the_control_plane_ran(installed: 
     named = {p["metadata"]["name"] for p in installed.get("validatingadmissionpolicies")}
     assert {f"{installed.name}-notebook-pods", f"{installed.name}-marker"} <= named
     assert not installed.kubectl("-n", f"{installed.name}-canary", "get", "pods", "-o", "name")
+
+
+def test_everything_of_it_that_a_cluster_shows_holds(installed: Release) -> None:
+    """What its operators would see with `spe verify`; nodes and other tenants of a cluster are not the chart's."""
+    chosen = Kubernetes(
+        instance=installed.name,
+        release_namespace=installed.name,
+        notebook_image=servers.image("notebook"),
+        gate_image=servers.image("gate"),
+        intake_image=servers.image("control"),
+        kubeconfig=Path(servers.kubernetes()),
+    )
+    findings = examine(Settings(cluster="kubernetes", kubernetes=chosen), [Part.CLUSTER])
+    wrong = {f.title: f.seen for f in findings if f.state is State.FAIL and f.row not in {"B2.9", "B2.18", "B2.19"}}
+    wrong.pop("nobody else reaches into workspaces", None)
+    assert wrong == {}
+    assert len(findings) > 15
 
 
 def test_the_application_does_not_own_its_tables(installed: Release) -> None:

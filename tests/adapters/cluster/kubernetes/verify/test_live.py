@@ -115,6 +115,7 @@ def world(here: Ground) -> Iterator[World]:
         "release_namespace": house.name,
         "notebook_image": servers.image("notebook"),
         "gate_image": servers.image("gate"),
+        "intake_image": servers.image("control"),
         "shared_access": "ReadWriteOnce",
         "host_folders": True,
     }
