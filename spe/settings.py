@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 import spe
+from spe.domain.errors import Invalid
 from spe.policy.loader import policies_folder
 
 SOURCE = Path(spe.__file__).resolve().parent.parent
@@ -231,6 +232,13 @@ class Settings(BaseSettings):
     """Largest single answer from a notebook to a browser, in bytes."""
     demo: bool = False
     """Seeded demonstration: one-time links are printed and the clock can be turned forward."""
+
+    def __init__(self, **given: Any) -> None:
+        """Raises `Invalid`: a sentence for each setting that is wrong, never with its value, which may be a secret."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise Invalid({".".join(map(str, e["loc"])): f"{e['msg']}." for e in error.errors()}) from None
 
     @classmethod
     def settings_customise_sources(

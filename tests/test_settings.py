@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spe.domain.errors import Invalid
 from spe.settings import Settings
 
 
@@ -44,3 +45,17 @@ def test_a_named_folder_of_secrets_that_is_missing_is_an_error(tmp_path: Path, m
 
 def test_policies_are_found_without_being_named() -> None:
     assert (Settings().policies / "roles.yaml").is_file()
+
+
+def test_what_is_wrong_is_said_by_name_and_never_with_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings.yaml").write_text(
+        "objects: s4\nkubernetes: {gate_image: g, notebook_image: n, gate_imgae: h}\n"
+    )
+    monkeypatch.setenv("SPE_CONFIG", str(tmp_path / "settings.yaml"))
+    monkeypatch.setenv("SPE_S3__SECRET_KEY", "a-secret-of-an-account")
+    with pytest.raises(Invalid) as refused:
+        Settings()
+    assert set(refused.value.fields) == {"objects", "kubernetes.gate_imgae", "s3.buckets"}
+    assert "a-secret-of-an-account" not in str(refused.value)

@@ -18,9 +18,11 @@ def reconcile() -> None:
 
 
 async def _reconcile(settings: Settings) -> None:
+    from spe.cli.db import make_ready
     from spe.web.app import create_probes
 
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_ready(settings)
     app = bootstrap.build(settings)
     loops = loops_of(settings, app)
     loops.start()

@@ -18,7 +18,9 @@ PATIENCE = "240s"
 
 
 class Release:
-    """`name` is namespace, instance and database; `values` are those of every installation and upgrade."""
+    """`name` is namespace, instance and database; `values` are those of every installation and upgrade of `chart`."""
+
+    chart = CHART
 
     def __init__(self, folder: Path) -> None:
         servers.kubernetes()
@@ -95,7 +97,7 @@ class Release:
         file.write_text(json.dumps({**self.values, **changes}))
         site = servers.chart_values()
         options = [f"--values={path}" for path in (file, *site)]
-        self.helm(verb, "spe", str(CHART), *options, "--wait", f"--timeout={PATIENCE}")
+        self.helm(verb, "spe", str(self.chart), *options, "--wait", f"--timeout={PATIENCE}")
 
     def kubectl(self, *arguments: str) -> str:
         """One call of kubectl. AssertionError with its words."""

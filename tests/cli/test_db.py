@@ -257,10 +257,11 @@ def test_nothing_starts_with_the_role_that_could_change_the_log(upgraded: Site) 
         make_ready(settings)
 
 
-def test_the_portal_refuses_to_start_with_the_command_that_helps(prepared: Site) -> None:
+@pytest.mark.parametrize("process", ["serve", "reconcile"])
+def test_portal_and_reconciler_refuse_to_start_with_the_command_that_helps(prepared: Site, process: str) -> None:
     env = {**os.environ, "SPE_DATABASE_URL": prepared.url, "SPE_HOME": str(prepared.home)}
     done = subprocess.run(
-        [sys.executable, "-m", "spe.cli.main", "serve"], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "spe.cli.main", process], env=env, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 4, done.stderr
     assert "spe db upgrade" in done.stderr

@@ -141,6 +141,11 @@ class House(Release):
     def open(self) -> None:
         """Install, and forward the two ports that people use."""
         self.apply("install")
+        self.forward()
+
+    def forward(self) -> None:
+        """Lead the two ports to pods that run now: a forwarded port ends with its pod."""
+        self._forwards.close()
         self._forwards.enter_context(forwarded(self.name, "portal", self.portal_port, 9000))
         self._forwards.enter_context(forwarded(self.name, "proxy", self.hub_port, 8000))
 
