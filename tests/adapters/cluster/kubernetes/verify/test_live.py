@@ -271,7 +271,7 @@ def test_each_change_of_a_workspace_is_named_by_its_row(world: World, name: str)
         print(f"{name} → {', '.join(f'{r}: {s}' for r, s in told.items())} ({time.monotonic() - began:.1f} s)")
         assert row in told
     finally:
-        wait_for(lambda: mended(place), "the reconciler has put it right", 60)
+        wait_for(lambda: mended(place), "the reconciler has put it right", 180)
     assert failed(world.workspace()) == {}
 
 
