@@ -134,13 +134,8 @@ def awake(seen: Snapshot) -> bool:
 
 
 def gate_stands(site: Site, seen: Snapshot) -> bool:
-    """Whether the gate's objects, and the Hub's right where it is given, are as they should be.
-
-    Says nothing about what the gate was told.
-    """
+    """Whether the gate's objects are as they should be; says nothing about what it was told."""
     if seen.namespace is None or seen.leaving:
-        return False
-    if seen.one(ROLE_BINDING, accounts.HUB) is not None and _wrong(seen, accounts.hub_binding(site, seen.own)):
         return False
     wanted = (gates.service(seen.own), gates.deployment(site, seen.own, permit=seen.permit, awake=awake(seen)))
     claim = seen.one(CLAIM, GATE)

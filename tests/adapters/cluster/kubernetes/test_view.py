@@ -31,13 +31,16 @@ def test_an_account_that_gets_a_token_is_noticed(account: str) -> None:
 def test_a_right_of_the_hub_that_was_changed_is_noticed(field: str, value: Any) -> None:
     scene = Scene()
     scene.one(ROLE_BINDING, "hub")[field] = value
-    assert not view.gate_stands(SITE, scene.place().seen)
+    assert not view.rights_fit(SITE, scene.place().seen, given=True)
 
 
-def test_the_hub_needs_no_right_for_the_gate_to_stand() -> None:
+def test_the_hub_has_its_right_while_there_are_people_and_no_longer() -> None:
     scene = Scene()
+    assert view.rights_fit(SITE, scene.place().seen, given=True)
+    assert not view.rights_fit(SITE, scene.place().seen, given=False)
     scene.inside[ROLE_BINDING] = []
-    assert view.gate_stands(SITE, scene.place().seen)
+    assert view.rights_fit(SITE, scene.place().seen, given=False)
+    assert not view.rights_fit(SITE, scene.place().seen, given=True)
 
 
 @pytest.mark.parametrize("kind", [DEPLOYMENT, SERVICE])
