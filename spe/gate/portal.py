@@ -29,6 +29,7 @@ EVENTS_AT_ONCE = 50
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 EVENT_SECONDS = 10.0
+LONGEST_REASON = 300
 FOREVER = float("inf")
 
 
@@ -42,10 +43,11 @@ class Word(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entitlement:
-    """The portal's word; `until` is its own end of a yes, seconds since the epoch."""
+    """The portal's word; `until` is its own end of a yes, seconds since the epoch, `reason` its sentence for a no."""
 
     word: Word
     until: float = FOREVER
+    reason: str = ""
 
 
 SILENCE = Entitlement(word=Word.SILENCE)
@@ -61,11 +63,16 @@ def read_entitlement(status: int, body: bytes) -> Entitlement:
     try:
         answer = json.loads(body)
         if answer["entitled"] is not True:
-            return NO
+            return Entitlement(word=Word.NO, reason=sentence(answer.get("reason")))
         until = answer.get("until")
         return Entitlement(word=Word.YES, until=FOREVER if until is None else moment(until))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return SILENCE
+
+
+def sentence(said: Any) -> str:
+    """One line that people may read, or nothing."""
+    return "".join(c if c.isprintable() else " " for c in said)[:LONGEST_REASON] if isinstance(said, str) else ""
 
 
 def read_person(status: int, body: bytes) -> tuple[Word, str]:

@@ -201,10 +201,10 @@ class Roster:
         asked_at = self._clocks.steady()
         answer = await self._portal.ask(session.spec.person, within=min(usual, left) if left > 0 else usual)
         if answer.word is Word.YES:
-            session.answered_no = False
+            session.no = None
             session.confirmation = confirm(answer, asked_at=asked_at, deadline=self._config.deadline_seconds)
         elif answer.word is Word.NO:
-            session.answered_no = True
+            session.no = answer.reason
             session.confirmation = None
 
     async def _close_if_denied(self, session: Session) -> None:

@@ -59,6 +59,9 @@ class Link(Protocol):
         """Set when the browser's side is closed."""
 
 
+_NO = "The permit does not let you into this workspace now."
+
+
 class Place(Protocol):
     """Where a session's notebook is."""
 
@@ -99,7 +102,7 @@ class Session:
         self.place = place
         self.clocks = clocks
         self.confirmation: Confirmation | None = None
-        self.answered_no = False
+        self.no: str | None = None
         self.cut_reason: str | None = None
         self.links: set[Link] = set()
         self._flights: set[asyncio.Transport] = set()
@@ -121,8 +124,9 @@ class Session:
         wall = self.clocks.wall()
         if wall >= self.spec.expires:
             return Denial(code="expired", message="This session has reached its end.")
-        if self.answered_no:
-            return Denial(code="not-entitled", message="The permit does not let you into this workspace now.")
+        if self.no is not None:
+            said = f"This session was ended: {self.no}" if self.no else _NO
+            return Denial(code="not-entitled", message=said)
         yes = self.confirmation
         if yes is None or self.clocks.steady() >= yes.steady_until or wall >= yes.wall_until:
             return Denial(code="not-confirmed", message="The portal has not confirmed your permit in time.")

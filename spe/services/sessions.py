@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from spe.domain.entry import EntryContext, denials_to_enter
 from spe.domain.errors import Denial, NotFound, Refused, SpeError
 from spe.domain.ids import PersonId, WorkspaceId
-from spe.domain.permit import Permit
+from spe.domain.permit import Permit, PermitState
 from spe.domain.principal import GATE, RECONCILER, Permission, Principal
 from spe.domain.workspace import Session, SessionState
 from spe.ports.hub import Progress
@@ -101,6 +101,17 @@ class SessionService:
             if denials_to_enter(context):
                 return None
             return min(context.permit.terms.ends, context.now + self.longest)
+
+    def why_not(self, workspace: WorkspaceId, person: PersonId) -> str:
+        """The sentence for somebody who may not be in the workspace: the board's own where it ended the permit."""
+        with self._house.ports.store.read() as uow:
+            context = self._context(uow, workspace, person)
+        denials = denials_to_enter(context)
+        if not denials:
+            return ""
+        permit = context.permit
+        ended = permit.state is not PermitState.ACTIVE and permit.names(person)
+        return permit.reason if ended and permit.reason else denials[0].message
 
     @property
     def longest(self) -> timedelta:

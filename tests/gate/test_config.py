@@ -152,5 +152,13 @@ def test_only_a_plain_yes_is_a_yes(status: int, body: bytes, word: Word) -> None
     assert read_entitlement(status, body).word is word
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [('"Stopped."', "Stopped."), ('"a\\nb"', "a b"), ("7", ""), ("null", ""), (f'"{"x" * 400}"', "x" * 300)],
+)
+def test_the_reason_of_a_no_is_one_line(said: str, told: str) -> None:
+    assert read_entitlement(200, f'{{"entitled": false, "reason": {said}}}'.encode()).reason == told
+
+
 def test_a_yes_without_an_end_is_bounded_by_the_deadline_alone() -> None:
     assert read_entitlement(200, b'{"entitled": true, "until": null}').until == FOREVER

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spe.domain.errors import Denial
 from spe.gate.budget import Budget
 from spe.gate.config import SessionConfig, Sockets
 from spe.gate.ledger import Ledger
@@ -25,8 +26,14 @@ class Turned:
 
 def denial_after(folder: Path, change: Callable[[Session, Turned], None]) -> str | None:
     """The code of the denial of a session that was just confirmed for 60 seconds, after a change."""
+    denial = denied(folder, change)
+    return denial.code if denial else None
 
-    async def story() -> str | None:
+
+def denied(folder: Path, change: Callable[[Session, Turned], None]) -> Denial | None:
+    """The denial itself."""
+
+    async def story() -> Denial | None:
         turned = Turned()
         clocks = Clocks(wall=lambda: turned.wall, steady=lambda: turned.steady)
         spec = SessionConfig(
@@ -48,7 +55,7 @@ def denial_after(folder: Path, change: Callable[[Session, Turned], None]) -> str
         denial = session.denial()
         assert (session.seconds_left() > 0) == (denial is None)
         await session.place.close()
-        return denial.code if denial else None
+        return denial
 
     return asyncio.run(story())
 
@@ -68,7 +75,17 @@ def _steady(seconds: float) -> Callable[[Session, Turned], None]:
 
 
 def _no(session: Session, _: Turned) -> None:
-    session.answered_no = True
+    session.no = ""
+
+
+def _no_because(session: Session, _: Turned) -> None:
+    session.no = "The study was stopped."
+
+
+def test_a_no_is_told_in_the_portals_own_words(tmp_path: Path) -> None:
+    denial = denied(tmp_path, _no_because)
+    assert denial is not None
+    assert "The study was stopped." in denial.message
 
 
 def _cut(session: Session, _: Turned) -> None:

@@ -31,10 +31,11 @@ class Event(BaseModel):
 
 
 class EntitledOut(Out):
-    """Whether the person may be inside, and until when."""
+    """Whether the person may be inside, and until when, or why not."""
 
     entitled: bool
     until: datetime | None = None
+    reason: str = ""
 
 
 class Code(BaseModel):
@@ -84,7 +85,8 @@ def event(app: Services, workspace: Gate, body: Event) -> Done:
 def entitled(app: Services, workspace: Gate, person: Annotated[str, Query(max_length=40)]) -> EntitledOut:
     """Whether this person may be in this workspace now."""
     until = app.sessions.entitled_until(workspace, PersonId(person))
-    return EntitledOut(entitled=until is not None, until=until)
+    reason = app.sessions.why_not(workspace, PersonId(person)) if until is None else ""
+    return EntitledOut(entitled=until is not None, until=until, reason=reason)
 
 
 @router.post("/passes")

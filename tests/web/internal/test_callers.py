@@ -152,7 +152,11 @@ def test_nothing_is_answered_once_the_permit_is_not_in_force(inner):
     ground.app.permits.narrow(ground.permit_id, "suspend", reason="An incident.", by=ground.by("board"))
     for path in ("/workspace/permit", "/workspace/egress", f"/workspace/secrets/{SECRET}"):
         assert "permit-not-active" in codes(inner.gate("GET", path))
-    assert inner.gate("GET", f"/gate/entitled?person={ground.id_of('researcher')}").json()["entitled"] is False
+    assert inner.gate("GET", f"/gate/entitled?person={ground.id_of('researcher')}").json() == {
+        "entitled": False,
+        "until": None,
+        "reason": "An incident.",
+    }
 
 
 def test_the_gate_learns_until_when_somebody_may_stay(inner):
@@ -161,7 +165,11 @@ def test_the_gate_learns_until_when_somebody_may_stay(inner):
     assert answer["entitled"] is True
     assert answer["until"]
     outsider = inner.ground.id_of("outsider")
-    assert inner.gate("GET", f"/gate/entitled?person={outsider}").json() == {"entitled": False, "until": None}
+    assert inner.gate("GET", f"/gate/entitled?person={outsider}").json() == {
+        "entitled": False,
+        "until": None,
+        "reason": "You are not an authorised user of this permit.",
+    }
     assert inner.gate("GET", "/gate/entitled?person=p-aaaaaaaaaaaaaaaa").status_code == 404
 
 
