@@ -21,6 +21,9 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
 @pytest.fixture
 def front(ground: Ground) -> Iterator[Replicated]:
     made = Replicated(ground, second=replica(ground, store_of(ground).url))
+    for portal in made.each:
+        # FastAPI builds its routes at the first request, behind a switch for warnings that threads share.
+        assert portal.client().get("/api/v1/nowhere").status_code == 404
     yield made
     assert made.second is not None
     store_of(made.each[1].ground).close()
