@@ -4,6 +4,7 @@ One half has whole environments with browsers and killed processes, the other ha
 the machine. The output of the first is seen as it comes, that of the second when both have ended.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     first, second = ([sys.executable, "-m", "pytest", *words] for words in HALVES)
     with tempfile.TemporaryFile() as told:
-        beside = subprocess.Popen(second, stdout=told, stderr=subprocess.STDOUT)
+        beside = subprocess.Popen(
+            second, stdout=told, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        )
         try:
             statuses = [subprocess.call(first), beside.wait()]
         finally:

@@ -33,12 +33,6 @@ def image(name: str) -> str:
     return str(images[name])
 
 
-def previous() -> tuple[Path, Path]:
-    """The chart of an earlier commit, and values that name its images: SPE_PREVIOUS is the folder with both."""
-    folder = Path(need("SPE_PREVIOUS")[0])
-    return folder / "charts" / "spe", folder / "images-values.json"
-
-
 def in_pods(address: str) -> str:
     """A server's address as pods reach it, where that is another one: pairs of `host:port=host:port` in SPE_IN_PODS."""
     pairs = (pair.partition("=") for pair in os.environ.get("SPE_IN_PODS", "").split())
