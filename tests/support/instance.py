@@ -41,6 +41,8 @@ class Instance:
     run: Path
     process: subprocess.Popen[str]
     output: Path
+    pid: int
+    """Of `spe up` itself: with a disk of its own another program stands before it, which would die alone."""
 
     @property
     def said(self) -> str:
@@ -81,7 +83,7 @@ class Instance:
     def stop(self, seconds: float = 30) -> int:
         """As Ctrl-C does."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            os.kill(self.pid, signal.SIGINT)
         return self.process.wait(timeout=seconds)
 
 
@@ -147,15 +149,14 @@ def instance(*words: str, disk_bytes: int = 0, **variables: str) -> Iterator[Ins
                 cwd=folder,
                 text=True,
             )
-        shown = Path(f"/proc/{_inner(process)}/root{home}") if disk_bytes else home
-        running = Instance(home=shown, run=Path(given["SPE_RUN"]), process=process, output=output)
+        pid = _inner(process) if disk_bytes else process.pid
+        shown = Path(f"/proc/{pid}/root{home}") if disk_bytes else home
+        running = Instance(home=shown, run=Path(given["SPE_RUN"]), process=process, output=output, pid=pid)
         try:
             yield running
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(timeout=20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            try:
+                running.stop(20)
+            except subprocess.TimeoutExpired:
+                os.kill(pid, signal.SIGKILL)
+                process.wait()

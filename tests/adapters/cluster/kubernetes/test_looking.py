@@ -24,7 +24,7 @@ Document = dict[str, Any]
 def sources(where: Site) -> VolumeSources:
     """Naming asks nobody."""
     return VolumeSources(
-        Hands(api=Api(ApiClient()), site=where, tokens=lambda workspace: "", reach=gatecontrol.over_http())
+        Hands(api=Api(ApiClient()), where=lambda: where, tokens=lambda workspace: "", reach=gatecontrol.over_http())
     )
 
 
