@@ -1,7 +1,7 @@
 """`make test`: every test, in two halves side by side. Most of the time of either is waiting.
 
-One half has whole environments with browsers and killed processes, the other has the rest; they share nothing but
-the machine. The output of the first is seen as it comes, that of the second when both have ended.
+One half has whole environments, browsers and the portal, the other has the rest; they share nothing but the
+machine. The output of the first is seen as it comes, that of the second when both have ended.
 """
 
 import os
@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 
-WHOLE = ("tests/integration", "tests/browser")
-HALVES: tuple[tuple[str, ...], ...] = (WHOLE, tuple(f"--ignore={folder}" for folder in WHOLE))
+FIRST = ("tests/integration", "tests/browser", "tests/web")
+HALVES: tuple[tuple[str, ...], ...] = (FIRST, tuple(f"--ignore={folder}" for folder in FIRST))
 
 
 def main() -> int:
