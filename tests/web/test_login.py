@@ -524,6 +524,15 @@ def test_an_invitation_from_another_site_asks_first(desk: Portal, visitor: Visit
         assert answer.headers["location"] == f"/invitation/{secret}"
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [("spe_invitation_a-b_c-", "/invitation/spe_invitation_a-b_c-"), ("a%2Fb", "/sign-in"), ("%C3%A4", "/sign-in")],
+)
+def test_only_what_may_be_an_invitation_is_asked_about(desk: Portal, visitor: Visitor, given: str, place: str) -> None:
+    answer = visitor.ask("GET", f"{desk.url}/login?invitation={given}", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.headers["location"] == place
+
+
 def test_an_invitation_opens_nothing_else_and_is_for_people_without_an_identity(desk: Portal) -> None:
     _, secret = invited(desk)
     people = desk.ground.app.people

@@ -5,6 +5,7 @@ these pages says what to do next.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -75,6 +76,10 @@ def login_address(*, next: str = "/", invitation: str = "", fresh: bool = False)
     return f"/login?{urlencode(given)}" if given else "/login"
 
 
+SECRET = re.compile(r"[A-Za-z0-9_-]+")
+"""What invitations are made of: the letters of URL-safe base64 (RFC 4648, section 5)."""
+
+
 @router.get("/login")
 def begin(request: Request, app: Services, next: str = "/", invitation: str = "", fresh: str = "") -> Response:  # noqa: A002
     """Send the browser to the identity provider."""
@@ -83,7 +88,7 @@ def begin(request: Request, app: Services, next: str = "/", invitation: str = ""
         return RedirectResponse(f"/sign-in?{urlencode({'next': place})}", status_code=303)
     invited = invitation[:LONGEST_SECRET]
     if invited and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        return RedirectResponse(f"/invitation/{invited}" if invited.replace("_", "").isalnum() else "/sign-in", 303)
+        return RedirectResponse(f"/invitation/{invited}" if SECRET.fullmatch(invited) else "/sign-in", 303)
     if perhaps(request) is not None and not invited and not fresh:
         return RedirectResponse(place, status_code=303)
     try:
