@@ -1,20 +1,22 @@
 """From pressing start to a notebook that answers, against a bare JupyterHub that starts the same server.
 
 Ours is the whole chain: portal, its record, the Hub, the spawner, the portal again, the supervisor, the
-sandbox, the gate. Theirs is a Hub with local processes that waits for the server's port likewise. Both end
-when the notebook's own version page has come through the proxy.
+sandbox, the gate with its question who is there. Theirs is a Hub with local processes that waits for the server's
+port likewise. Both end when the notebook's own version page has come through the proxy.
 """
 
 import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from spe.cli.api import ApiRefusal, Desk
+from spe.cli.demo.browser import CSRF
 from spe.domain.ids import PersonId, WorkspaceId, new_person, new_workspace
 from tests.bench.bare_hub import BareHub, bare_hub
 from tests.bench.figures import LONG, Figure, Goal, in_turn, paired
@@ -34,14 +36,24 @@ class Ours:
     workspace: str
     person: str
     token: str
+    desk: Desk
+    browser: httpx2.Client
+
+    def sign_in(self, link: str) -> None:
+        """Open a one-time link and press its button."""
+        found = CSRF.search(self.browser.get(link).text)
+        given = {"csrf": found[1] if found else ""}
+        self.browser.post(link, data=given, headers={"Origin": self.portal}).raise_for_status()
 
     def start(self) -> float:
         """Seconds until the notebook answers; it is stopped again afterwards."""
-        desk = Desk(self.portal, self.token)
         began = time.perf_counter()
-        desk.post(f"/workspaces/{self.workspace}/session:start")
+        self.desk.post(f"/workspaces/{self.workspace}/session:start")
         self._follow()
-        answer(f"{self.hub}/user/{self.person}/{self.workspace}/api")
+        base = f"{self.hub}/user/{self.person}/{self.workspace}"
+        # Each session wants to be shown anew who is at the browser: its page leads to the portal and back.
+        self.browser.get(f"{base}/lab").raise_for_status()
+        answer(f"{base}/api", self.browser)
         seconds = time.perf_counter() - began
         self.stop()
         return seconds
@@ -49,7 +61,7 @@ class Ours:
     def stop(self) -> None:
         """End the session; fine when there is none."""
         with contextlib.suppress(ApiRefusal):
-            Desk(self.portal, self.token).post(f"/workspaces/{self.workspace}/session:stop")
+            self.desk.post(f"/workspaces/{self.workspace}/session:stop")
 
     def _follow(self) -> None:
         url = f"{self.portal}/api/v1/workspaces/{self.workspace}/session/progress"
@@ -77,45 +89,53 @@ class Theirs:
         steps = list(self.hub.api.progress(self.workspace, self.person))
         if not steps[-1].ready:
             raise RuntimeError(f"the bare Hub's server did not start: {steps[-1].message}")
-        answer(f"{self.hub.public}/user/{self.person}/{self.workspace}/api")
+        with httpx2.Client(trust_env=False) as browser:
+            answer(f"{self.hub.public}/user/{self.person}/{self.workspace}/api", browser)
         seconds = time.perf_counter() - began
         self.hub.api.stop(self.workspace, self.person)
         return seconds
 
 
-def answer(url: str) -> None:
+def answer(url: str, browser: httpx2.Client) -> None:
     """Wait until the address answers with 200."""
-    wait_for(lambda: httpx2.get(url, trust_env=False).status_code == 200, url)
+    wait_for(lambda: browser.get(url).status_code == 200, url)
 
 
-def players(running: Instance) -> list[Ours]:
-    """The two researchers of the demonstration."""
+@contextmanager
+def player(running: Instance, key: str) -> Iterator[Ours]:
+    """A person of the demonstration, signed in at a browser."""
     facts = running.facts
     people = {person["key"]: person for person in facts["people"]}
-    return [
-        Ours(
+    person, token = people[key]["id"], people[key]["token"]
+    with (
+        closing(Desk(facts["portal"], people["operator"]["token"])) as operator,
+        closing(Desk(facts["portal"], token)) as desk,
+        httpx2.Client(trust_env=False, follow_redirects=True) as browser,
+    ):
+        ours = Ours(
             portal=facts["portal"],
             hub=facts["hub"],
             workspace=facts["workspace"],
-            person=people[key]["id"],
-            token=people[key]["token"],
+            person=person,
+            token=token,
+            desk=desk,
+            browser=browser,
         )
-        for key in ("researcher-a", "researcher-b")
-    ]
+        ours.sign_in(operator.post(f"/people/{person}/links", {})["link"])
+        desk.post(f"/permits/{facts['permit']}:accept-terms")
+        yield ours
 
 
 def measure(*, pairs: int | None = None, toy: bool = False) -> Iterator[Figure]:
     """Seconds of each start, one after the other on the same machine."""
     with tempfile.TemporaryDirectory(prefix="spe-bench-") as name, instance("--demo") as running:
         running.wait_until_seeded()
-        first, second = players(running)
-        first.stop()  # the story's own session would share the cores
-        permit = running.facts["permit"]
-        Desk(second.portal, second.token).post(f"/permits/{permit}:accept-terms")
-        with bare_hub(Path(name)) as hub:
+        with player(running, "researcher-a") as first:
+            first.stop()  # the story's own session would share the cores
+        with player(running, "researcher-b") as ours, bare_hub(Path(name)) as hub:
             theirs = Theirs(hub=hub, workspace=new_workspace(), person=new_person())
             hub.api.ensure_person(theirs.person)
-            found = in_turn({"ours": second.start, "theirs": theirs.start}, pairs or (1 if toy else LONG))
+            found = in_turn({"ours": ours.start, "theirs": theirs.start}, pairs or (1 if toy else LONG))
     yield Figure(
         bench=NAME,
         name="start until the notebook answers",
