@@ -377,6 +377,8 @@ def _others(own: Workspace) -> Iterator[Attempt]:
     yield once("portal", "A08", "CREATE", "persistentvolumeclaims", "a dataset", other)
     copied = own.claim("more", dataSource={"kind": "PersistentVolumeClaim", "name": "home-p-bbbbbbbbbbbbbbbb"})
     yield once("portal", "A08", "CREATE", "persistentvolumeclaims", "a copy of a home", copied)
+    chosen = own.claim("home-p-cccccccccccccccc", volumeName="somebody-elses")
+    yield once("portal", "A08", "CREATE", "persistentvolumeclaims", "a home on a volume of its choice", chosen)
     yield from of("A08", "CREATE", "persistentvolumes", "a volume of ours", own.volume(f"{own.name}-ds-ffffffffffff"))
     alien = own.volume("alien", claimRef={"name": "ds-ffffffffffff", "namespace": own.name})
     alien["metadata"]["labels"] = {}

@@ -82,7 +82,7 @@ def test_what_must_not_get_in_is_refused_by_its_rule(attempt: Attempt) -> None:
 def test_the_list_is_long_and_every_rule_but_those_of_controllers_has_an_attempt() -> None:
     assert len({(attempt.name, attempt.by) for attempt in ATTEMPTS}) == len(ATTEMPTS) >= 60
     seen = {rule for attempt in ATTEMPTS for rule in request_of(attempt)}
-    elsewhere = {"A00", "B01", "B02", "B03", "G01", "G02", "G03", "G04", "G05", "G06", "P02"}
+    elsewhere = {"A00", "A18", "B01", "B02", "B03", "G01", "G02", "G03", "G04", "G05", "G06", "P02"}
     assert {rule for rule in set(_rules()) - seen if not rule.startswith("I")} <= elsewhere
 
 
@@ -274,6 +274,27 @@ def test_other_namespaces_and_other_instances_are_not_touched() -> None:
         assert judged(ADMIN, "DELETE", "namespaces", None, old=elsewhere) == set()
 
 
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "payroll": {},
+    "spe-ws-0123456789abcdef": {},
+    "other-ws-0123456789abcdef": {"spe.local/instance": "other", "spe.local/workspace": "ws-0123456789abcdef"},
+    "dressed-up": {"spe.local/instance": "spe", "spe.local/workspace": "ws-0123456789abcdef"},
+    "spe": {"app.kubernetes.io/instance": "spe"},
+}
+
+
+@pytest.mark.parametrize("who", ["portal", MANAGER])
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_the_managers_rights_end_at_their_own_workspaces(place: str, who: str) -> None:
+    """Somebody who took over the portal deletes pods and claims volumes of the whole cluster."""
+    namespace = {"metadata": {"name": place, "labels": ELSEWHERE[place]}}
+    pod, claim = stored(OWN.notebook), OWN.claim("home-p-bbbbbbbbbbbbbbbb")
+    assert judged(who, "DELETE", "pods", None, old=pod, namespace=namespace) >= {"A18"}
+    assert judged(who, "CREATE", "persistentvolumeclaims", claim, namespace=namespace) >= {"A18"}
+    policy = OWN.objects()["networkpolicies/deny-all"]
+    assert judged(who, "DELETE", "networkpolicies", None, old=policy, namespace=namespace) >= {"A18"}
+
+
 # -- the text itself
 
 
@@ -304,10 +325,10 @@ def test_every_policy_is_bound_once_and_to_this_instances_workspaces() -> None:
         selector = binding["spec"].get("matchResources", {}).get("namespaceSelector")
         assert (selector is None) == cluster
         if cluster:
-            # What has no namespace, or is one, is chosen by the object, the old one too.
+            # What has no namespace, or is one, is chosen by the object, the old one too; the rest by who asks.
             conditions = " ".join(c["expression"] for c in policies[name]["spec"]["matchConditions"])
-            assert '"spe"' in conditions
-            assert "oldObject" in conditions
+            by_account = all(PLACES.account(who) in conditions for who in ("portal", "reconciler"))
+            assert by_account or ('"spe"' in conditions and "oldObject" in conditions)
         elif scope == "intake":
             assert selector == {"matchLabels": {"kubernetes.io/metadata.name": "spe-intake"}}
         else:
