@@ -14,17 +14,20 @@ from dataclasses import replace
 from spe.domain.errors import SpeError, Stale
 from spe.domain.intent import Leadership
 from spe.ports.store import Store, UnitOfWork
-from spe.reconciler.outbox import Outbox, quick, slow
+from spe.reconciler.crew import Crew
+from spe.reconciler.outbox import Outbox, cuts, slow, spaces
 from spe.reconciler.timers import Timers
 from spe.services.app import App
 from spe.services.context import House
 
 Rebind = Callable[[House], App]
-Work = Callable[[dict[str, float]], None]
+Work = Callable[[], None]
 
 log = logging.getLogger("spe.reconciler")
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
+HANDS = 4
+STOP_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """How often somebody who does not lead looks whether the lead is free."""
 
@@ -77,12 +80,13 @@ class Lease:
 
 
 class Loops:
-    """The threads of the reconciler: `quick`, `slow` and timers, all only while this process leads.
+    """The threads of the reconciler: two crews for workspaces, one lane for what is slow, timers; all only while
+    this process leads.
 
-    `holder` names this process among all that use the database.
+    `holder` names this process among all that use the database; `hands` is how many permits are worked on at once.
     """
 
-    def __init__(self, app: App, *, rebind: Rebind, holder: str, minute: float = 20.0) -> None:
+    def __init__(self, app: App, *, rebind: Rebind, holder: str, minute: float = 20.0, hands: int = HANDS) -> None:
         self._app = app
         self._rebind = rebind
         self._holder = holder
@@ -94,6 +98,9 @@ class Loops:
         self._led = app
         self._renewed = 0.0
         self._slow_bell = threading.Event()
+        ring = app.house.ring
+        self._cuts = Crew("cuts", hands, stop=self._stop, ring=ring)
+        self._spaces = Crew("spaces", hands, stop=self._stop, ring=ring)
 
     @property
     def alive(self) -> float:
@@ -102,18 +109,23 @@ class Loops:
 
     def start(self) -> None:
         """Start the threads."""
-        for name, work in (("lead", self._keep), ("quick", self._quick), ("slow", self._slow)):
+        loops = {"lead": self._keep, "quick": self._quick, "slow": self._slow, "minute": self._minutes}
+        for name, work in loops.items():
             thread = threading.Thread(target=self._forever, args=(work,), name=f"spe-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+        self._threads += [*self._cuts.start(), *self._spaces.start()]
 
     def stop(self) -> None:
         """Ask the threads to end, wait for them, and let somebody else lead at once."""
         self._stop.set()
         self._app.house.ring()
         self._slow_bell.set()
+        self._cuts.dismiss()
+        self._spaces.dismiss()
+        until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         if self._lease.holds and not any(thread.is_alive() for thread in self._threads):
             self._resign()
 
@@ -125,10 +137,9 @@ class Loops:
             log.info("%s; the lead ends by itself", error)
 
     def _forever(self, work: Work) -> None:
-        state: dict[str, float] = {}
         while not self._stop.is_set():
             try:
-                work(state)
+                work()
             except Stale:
                 log.info("somebody else leads now")
             except SpeError as error:
@@ -138,7 +149,7 @@ class Loops:
                 log.exception("unexpected; the loop goes on with the next round")
                 self._stop.wait(1.0)
 
-    def _keep(self, _: dict[str, float]) -> None:
+    def _keep(self) -> None:
         """Take the lead when it is free, and renew it in time."""
         began = ticks()
         held = self._ask(seconds=LEASE_SECONDS)
@@ -165,23 +176,24 @@ class Loops:
         """The app with fenced writes while this process leads, else None."""
         return self._led if self._lease.holds else None
 
-    def _quick(self, state: dict[str, float]) -> None:
+    def _quick(self) -> None:
         bell = self._app.house.bell
         bell.wait(0.5)
         bell.clear()
         self._slow_bell.set()
         app = self._lead()
-        if app is None:
-            return
-        timers = Timers(app)
-        timers.second()
-        while Outbox(app, quick(app)).drain(self._stop):
-            pass
-        if time.monotonic() - state.get("minute", -1e9) > self._minute:
-            state["minute"] = time.monotonic()
-            timers.minute()
+        if app is not None:
+            Timers(app).second()
+            self._cuts.hand_out(Outbox(app, cuts(app)))
+            self._spaces.hand_out(Outbox(app, spaces(app)))
 
-    def _slow(self, _: dict[str, float]) -> None:
+    def _minutes(self) -> None:
+        app = self._lead()
+        if app is not None:
+            Timers(app).minute()
+        self._stop.wait(0.2 if app is None else self._minute)
+
+    def _slow(self) -> None:
         self._slow_bell.wait(0.5)
         self._slow_bell.clear()
         app = self._lead()

@@ -46,18 +46,14 @@ class Reconciler:
 
     def reconcile(self, workspace_id: WorkspaceId) -> bool:
         """Bring one workspace in line. True when nothing is left to do; raises when a port is silent."""
-        facts = self._advance(self._facts(workspace_id))
-        cluster = self._app.house.ports.cluster
-        seen = cluster.observe(workspace_id)
+        facts, seen = self._look(workspace_id)
         failed = ""
         for _ in range(ROUNDS):
             steps = plan(facts.want, seen, token=self._app.house.gate_token(workspace_id))
-            if not steps:
+            if failed or not steps:
                 break
             failed = self._carry_out(facts, steps)
-            seen = cluster.observe(workspace_id)
-            if failed:
-                break
+            facts, seen = self._look(workspace_id)
         return self._conclude(facts, seen, failed)
 
     def cut(self, workspace_id: WorkspaceId) -> None:
@@ -75,6 +71,11 @@ class Reconciler:
         want = Desired(workspace=workspace_id, permit="", present=False, open=False)
         for step in plan(want, self._app.house.ports.cluster.observe(workspace_id)):
             self._apply(step)
+
+    def _look(self, workspace_id: WorkspaceId) -> tuple[Facts, Observed]:
+        """What the record wants now, and what is there now."""
+        facts = self._advance(self._facts(workspace_id))
+        return facts, self._app.house.ports.cluster.observe(workspace_id)
 
     def _apply(self, step: Step) -> None:
         """One step on the world, by who leads. Raises `Stale` when that may be somebody else by now."""
@@ -110,12 +111,18 @@ class Reconciler:
         return self._facts(facts.workspace.id)
 
     def _carry_out(self, facts: Facts, steps: tuple[Step, ...]) -> str:
+        """The steps in their order, as long as the record still wants what they lead to; what went wrong.
+
+        A step may take minutes, and people go on deciding: what was revoked meanwhile is not opened.
+        """
         changed = ""
         for planned in steps:
             step = planned
             try:
                 if step.kind is StepKind.DATA:
                     step, changed = self._intact(step)
+                if self._facts(facts.workspace.id).want != facts.want:
+                    return changed
                 self._apply(step)
                 if step.kind is StepKind.STOP_SESSIONS:
                     self._app.workspaces.end_sessions(facts.workspace.id, f"Ended: {step.reason}"[:500], by=RECONCILER)

@@ -1,17 +1,18 @@
 """Owed effects, carried out from the record; each handler may be repeated at any point.
 
-Two lanes, so that a long check never delays a revocation.
+Three lanes, so that neither a long check nor a workspace in the making ever delays a revocation.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from spe.domain.errors import NotFound, SpeError, Stale
 from spe.domain.ids import PermitId, RequestId, WorkspaceId
 from spe.domain.intent import Intent
 from spe.domain.principal import RECONCILER
+from spe.ports.store import UnitOfWork
 from spe.reconciler.loop import Reconciler
 from spe.services.app import App
 from spe.services.journal import under
@@ -28,13 +29,30 @@ class Outbox:
         self._app = app
         self._kinds = kinds
 
+    def due(self) -> list[Intent]:
+        """What this lane owes by now, the oldest first."""
+        house = self._app.house
+        with house.ports.store.read() as uow:
+            return [i for i in uow.outbox.due(house.ports.clock.now(), limit=MOST) if i.kind in self._kinds]
+
+    def due_by_permit(self) -> dict[str, list[Intent]]:
+        """What this lane owes by now for each permit, the oldest first; what has none stands by itself."""
+        owed: dict[str, list[Intent]] = {}
+        due = self.due()
+        with self._app.house.ports.store.read() as uow:
+            for intent in due:
+                owed.setdefault(_permit_of(uow, intent), []).append(intent)
+        return owed
+
     def drain(self, stop: threading.Event) -> int:
         """Carry out what is due; returns how many succeeded. Raises `Stale` when somebody else may lead by now."""
+        return self.carry_out(self.due(), stop)
+
+    def carry_out(self, intents: Iterable[Intent], stop: threading.Event) -> int:
+        """These, one after the other; returns how many succeeded. Raises `Stale` as `drain` does."""
         store, clock = self._app.house.ports.store, self._app.house.ports.clock
-        with store.read() as uow:
-            due = [i for i in uow.outbox.due(clock.now(), limit=MOST) if i.kind in self._kinds]
         done = 0
-        for intent in due:
+        for intent in intents:
             if stop.is_set():
                 break
             self._app.house.may_act()
@@ -68,26 +86,46 @@ class Outbox:
         return wait
 
 
-def quick(app: App) -> dict[str, Callable[[str], None]]:
-    """What must happen at once: cut, workspaces."""
+def _permit_of(uow: UnitOfWork, intent: Intent) -> str:
+    if not intent.kind.startswith("workspace:"):
+        return intent.subject
+    try:
+        return uow.workspaces.get(WorkspaceId(intent.subject)).permit
+    except NotFound:
+        return intent.subject
+
+
+def cuts(app: App) -> dict[str, Callable[[str], None]]:
+    """What waits for nothing: nobody is inside any more."""
+    reconciler = Reconciler(app)
+    return {
+        "permit:cut": lambda permit: _for_each(app, permit, reconciler.cut),
+        "workspace:cut": lambda workspace: reconciler.cut(WorkspaceId(workspace)),
+    }
+
+
+def spaces(app: App) -> dict[str, Callable[[str], None]]:
+    """Workspaces made, changed and removed."""
     reconciler = Reconciler(app)
 
-    def make_workspace(permit: str) -> None:
+    def make(permit: str) -> None:
         app.workspaces.ensure(PermitId(permit), by=RECONCILER)
 
-    def for_each(permit: str, act: Callable[[WorkspaceId], object]) -> None:
-        with app.house.ports.store.read() as uow:
-            spaces = [w.id for w in uow.workspaces.select(permit=permit) if w.state != "closed"]
-        for workspace in spaces:
-            act(workspace)
+    def reconcile(workspace: str) -> None:
+        reconciler.reconcile(WorkspaceId(workspace))
 
     return {
-        "permit:workspace": make_workspace,
-        "permit:cut": lambda permit: for_each(permit, reconciler.cut),
-        "permit:reconcile": lambda permit: for_each(permit, reconciler.reconcile),
-        "workspace:cut": lambda workspace: reconciler.cut(WorkspaceId(workspace)),
-        "workspace:reconcile": lambda workspace: _reconcile(reconciler, WorkspaceId(workspace)),
+        "permit:workspace": make,
+        "permit:reconcile": lambda permit: _for_each(app, permit, reconciler.reconcile),
+        "workspace:reconcile": reconcile,
     }
+
+
+def _for_each(app: App, permit: str, act: Callable[[WorkspaceId], object]) -> None:
+    with app.house.ports.store.read() as uow:
+        found = [w.id for w in uow.workspaces.select(permit=permit) if w.state != "closed"]
+    for workspace in found:
+        act(workspace)
 
 
 def slow(app: App) -> dict[str, Callable[[str], None]]:
@@ -108,7 +146,3 @@ def notify(app: App, request_id: RequestId) -> None:
     app.house.ports.notifier.tell(
         request.author, f"Egress request {request.id}", f"Your egress request {request.id} is now {request.state}."
     )
-
-
-def _reconcile(reconciler: Reconciler, workspace: WorkspaceId) -> None:
-    reconciler.reconcile(workspace)

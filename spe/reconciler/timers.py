@@ -61,11 +61,12 @@ class Timers:
                     uow.outbox.put("permit:workspace", permit.id, now)
 
     def sweep(self) -> None:
-        """Remove what belongs to no open workspace."""
+        """Remove what belongs to no open workspace; what is there is asked first, because the record precedes it."""
         house = self._app.house
+        there = house.ports.cluster.owned()
         with house.ports.store.read() as uow:
             known = {w.id for w in every(uow.workspaces, state=OPEN)}
-        for workspace in house.ports.cluster.owned():
+        for workspace in there:
             if workspace not in known:
                 self._reconciler.remove_stray(workspace)
 

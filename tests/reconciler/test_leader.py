@@ -13,7 +13,7 @@ from spe.domain.permit import PermitState
 from spe.domain.principal import TIMERS
 from spe.domain.workspace import WorkspaceState
 from spe.reconciler.leader import LEASE_SECONDS, FencedStore, Loops
-from spe.reconciler.outbox import Outbox, quick
+from spe.reconciler.outbox import Outbox, cuts, spaces
 from spe.reconciler.timers import Timers
 from spe.services.app import App
 from tests.support.ground import Ground
@@ -73,10 +73,10 @@ def test_an_old_leader_writes_nothing_any_more(ground: Ground) -> None:
     with pytest.raises(Stale):
         old.workspaces.ensure(ground.permit_id, by=TIMERS)
     with pytest.raises(Stale):
-        Outbox(old, quick(old)).drain(threading.Event())
+        Outbox(old, cuts(old)).drain(threading.Event())
     with ground.app.house.ports.store.read() as uow:
         assert {i.attempts for i in uow.outbox.open()} == {0}, "what it owed is left to the new one"
-    assert Outbox(new, quick(new)).drain(threading.Event()) == 2
+    assert [Outbox(new, lane(new)).drain(threading.Event()) for lane in (cuts, spaces)] == [1, 1]
     assert not ground.cluster.observe(ground.workspace_id).data
 
 

@@ -156,6 +156,38 @@ def test_a_lease_that_was_not_renewed_in_time_is_over_without_asking_anybody() -
         lease.demand()
 
 
+@dataclass
+class SlowToBuild(Slow):
+    """A cluster in which what builds takes until it is let go; what ends somebody's work is quick."""
+
+    def apply(self, step: Step) -> None:
+        if step.kind in {StepKind.CUT, StepKind.STOP_SESSIONS}:
+            MemoryCluster.apply(self, step)
+        else:
+            super().apply(step)
+
+
+@pytest.mark.parametrize("whose", ["another permit", "the same permit"])
+def test_a_workspace_in_the_making_does_not_hold_up_a_cut(ground: Ground, whose: str) -> None:
+    cluster = SlowToBuild(sandboxes=ground.sandboxes, there=dict(ground.cluster.there))
+    ground.app = over(ground, cluster=cluster)
+    ground.cluster = cluster
+    ground.open_session()
+    if whose == "the same permit":
+        cluster.there[ground.workspace_id] = replace(cluster.there[ground.workspace_id], seal=None)
+        owe_reconciliation(ground)
+    else:
+        ground.grant(ground.terms("researcher", title="Another study"))
+    with running(ground, "a"), ExitStack() as stack:
+        stack.callback(cluster.go_on.set)
+        assert cluster.begun.wait(30)
+        suspend(ground)
+        eventually(lambda: not cluster.observe(ground.workspace_id).sessions)
+        assert not cluster.observe(ground.workspace_id).places
+        cluster.go_on.set()
+        eventually(lambda: not cluster.observe(ground.workspace_id).data)
+
+
 def test_a_database_that_is_silent_takes_the_lead_away_when_the_lease_ends(
     ground: Ground, slow: Slow, short: None
 ) -> None:

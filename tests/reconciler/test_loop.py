@@ -1,6 +1,7 @@
 """A workspace follows the record: drift, strays, failures, silence, people who come and go."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from spe.domain.ids import WorkspaceId
 from spe.domain.permit import Limits, PermitState
 from spe.domain.workspace import SessionState, WorkspaceState
-from spe.ports.cluster import SealReport, StepKind
+from spe.ports.cluster import SealReport, Step, StepKind
 from spe.reconciler.loop import Reconciler
 from spe.reconciler.timers import Timers
 from tests.support.ground import SECRET, Ground
+from tests.support.inmemory import MemoryCluster
+from tests.support.prepared import over
 
 STRAY = WorkspaceId("ws-zzzzzzzzzzzzzzzz")
 
@@ -292,3 +295,29 @@ def test_a_session_that_nobody_uses_ends(ground: Ground) -> None:
     session = ground.app.sessions.mine(ground.workspace_id, by=ground.by("researcher"))
     assert session is not None
     assert "without use" in session.message
+
+
+# --- people decide while a step is under way ----------------------------------------------------------------
+
+
+@dataclass
+class Interrupted(MemoryCluster):
+    """A cluster in which the board decides while the network is being probed."""
+
+    decides: Callable[[], None] = lambda: None
+
+    def apply(self, step: Step) -> None:
+        super().apply(step)
+        if step.kind is StepKind.SEAL:
+            self.decides()
+
+
+def test_what_was_revoked_while_the_workspace_was_made_is_not_opened(ground: Ground) -> None:
+    cluster = Interrupted(sandboxes=ground.sandboxes, decides=lambda: revoke(ground))
+    ground.app, ground.cluster = over(ground, cluster=cluster), cluster
+    Reconciler(ground.app).reconcile(ground.workspace_id)
+    assert [step.kind for step in cluster.steps][:3] == [StepKind.FOLDERS, StepKind.GATE, StepKind.SEAL]
+    assert StepKind.DATA not in {step.kind for step in cluster.steps}
+    assert not cluster.observe(ground.workspace_id).anything
+    ground.settle()
+    assert ground.workspace.state is WorkspaceState.CLOSED

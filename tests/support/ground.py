@@ -29,7 +29,7 @@ from spe.domain.review import Decision
 from spe.domain.workspace import Workspace
 from spe.policy.loader import policies_folder, read_policies
 from spe.policy.policyset import PolicySet
-from spe.reconciler.outbox import Outbox, quick, slow
+from spe.reconciler.outbox import Outbox, cuts, slow, spaces
 from spe.reconciler.timers import Timers
 from spe.services.app import App
 from spe.services.context import House, Ports
@@ -127,7 +127,7 @@ class Ground:
     def settle(self) -> None:
         """Carry out everything that is owed, as the loops would, until nothing is."""
         Timers(self.app).second()
-        lanes = (Outbox(self.app, quick(self.app)), Outbox(self.app, slow(self.app)))
+        lanes = [Outbox(self.app, lane(self.app)) for lane in (cuts, spaces, slow)]
         while sum(lane.drain(threading.Event()) for lane in lanes):
             pass
 
