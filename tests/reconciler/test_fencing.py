@@ -93,9 +93,7 @@ class Place:
 
     def steps_of(self, process: Process, since: int = 0) -> list[str]:
         """Its steps on the world after so many lines of the journal."""
-        path = self.ground.folder / "steps"
-        lines = path.read_text().splitlines()[since:] if path.exists() else []
-        return [line for line in lines if line.split()[1] == process.holder]
+        return [line for line in lines(self)[since:] if line.split()[1] == process.holder]
 
 
 @pytest.fixture(params=POSTGRES)
@@ -176,7 +174,9 @@ def test_a_leader_that_was_stopped_and_continues_writes_nothing_any_more(place: 
 
 
 def lines(place: Place) -> list[str]:
-    return (place.ground.folder / "steps").read_text().splitlines()
+    """The journal of steps; whoever has just begun to lead may have written rows before it makes the first."""
+    path = place.ground.folder / "steps"
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_a_leader_that_is_killed_is_followed_when_its_lease_is_over_and_not_before(place: Place) -> None:

@@ -40,6 +40,7 @@ def _connect(family: int, address: Any) -> str:
     with socket.socket(family, socket.SOCK_STREAM) as end:
         end.settimeout(_SECONDS)
         end.connect(address)
+        _another_than(end)
     return "it connected"
 
 
@@ -50,7 +51,18 @@ def _datagram(family: int, address: Any) -> str:
         end.connect(address)
         end.send(b"probe")
         end.recv(16)
+        _another_than(end)
     return "it was answered"
+
+
+def _another_than(end: socket.socket) -> None:
+    """Raise `OSError` when the one that answered is the socket itself.
+
+    The system picks the port of a socket at random, and on the sandbox's own empty loopback nothing keeps it from
+    picking the very one that is aimed at: then the socket is its own peer (RFC 9293, 3.5, "simultaneous open").
+    """
+    if end.getsockname() == end.getpeername():
+        raise OSError(errno.ECONNREFUSED, "only the socket itself answered")
 
 
 def _opens(family: int, kind: int, protocol: int = 0) -> str:
