@@ -7,6 +7,7 @@ SpeError
   Invalid             the input is wrong; carries one sentence per field
   Stale               somebody else changed the thing meanwhile
   Unavailable         a dependency did not answer: the answer is no
+    Uncertain         it was asked to keep something and the answer was lost
   Rejected            a dependency answered no
   Corrupt             stored state contradicts itself; the loop that meets it stops
 """
@@ -100,7 +101,22 @@ class Unavailable(SpeError):
 
     def __init__(self, port: str, reason: str = "") -> None:
         self.port = port
-        super().__init__(f"The {port} does not answer{': ' + reason if reason else ''}.")
+        super().__init__(f"The {port} does not answer{_why(reason)}.")
+
+
+class Uncertain(Unavailable):
+    """It was told to keep something and went silent before it answered: whether it did, only a look can tell."""
+
+    code = "uncertain"
+    remedy = "Look whether it happened before you repeat it; if you cannot tell, ask the operator."
+
+    def __init__(self, port: str, reason: str = "") -> None:
+        self.port = port
+        SpeError.__init__(self, f"It is not known whether this was done; the {port} went silent{_why(reason)}.")
+
+
+def _why(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 class Rejected(SpeError):

@@ -26,6 +26,7 @@ from spe.domain.errors import (
     Stale,
     Unauthenticated,
     Unavailable,
+    Uncertain,
 )
 
 log = logging.getLogger("spe.web")
@@ -74,6 +75,7 @@ KINDS: Mapping[type[SpeError], Kind] = {
     Invalid: Kind(status=422, slug="invalid", title="Something in it is wrong"),
     PreconditionFailed: Kind(status=412, slug="stale", title="It changed meanwhile"),
     Stale: Kind(status=409, slug="stale", title="It changed meanwhile"),
+    Uncertain: Kind(status=503, slug="uncertain", title="It is not known whether this was done"),
     Unavailable: Kind(status=503, slug="unavailable", title="A part of the environment does not answer"),
     Rejected: Kind(status=409, slug="rejected", title="A part of the environment refused"),
     Corrupt: Kind(status=500, slug="corrupt", title="Stored state contradicts itself"),

@@ -8,10 +8,11 @@ import re
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from spe.domain.errors import Corrupt, Denial, Invalid, Refused, SpeError, Stale, Unavailable
+from spe.domain.errors import Corrupt, Denial, Invalid, Refused, SpeError, Stale, Unavailable, Uncertain
 
 _CODE = re.compile(r"spe:([a-z-]+)")
 _FULL = ("disk is full", "no space left")
+_THROWN_OUT = "25P03"
 _TORN = ("malformed", "not a database")
 
 SENTENCES = {
@@ -57,7 +58,7 @@ def denial(code: str) -> Denial:
 
 def translate(error: DBAPIError, *, port: str = "database") -> SpeError:
     """Ours for the driver's error; the reason is its first line, without statement or values."""
-    reason = str(error.orig).strip().split("\n", 1)[0][:200]
+    reason = _reason(error)
     found = _CODE.search(reason)
     if found is not None and found[1] in SENTENCES:
         return Refused([denial(found[1])])
@@ -72,6 +73,21 @@ def translate(error: DBAPIError, *, port: str = "database") -> SpeError:
     if any(sign in reason.lower() for sign in _FULL):
         return Unavailable(port, "its disk is full, so nothing was changed; free some space, then try again")
     return Unavailable(port, reason)
+
+
+def uncommitted(error: DBAPIError) -> SpeError:
+    """Ours for an error of the commit itself.
+
+    When the connection went with it, the server may have kept the transaction or not; only of one that it threw out
+    for standing still is it known that nothing was kept.
+    """
+    if error.connection_invalidated and getattr(error.orig, "sqlstate", None) != _THROWN_OUT:
+        return Uncertain("database", _reason(error))
+    return translate(error)
+
+
+def _reason(error: DBAPIError) -> str:
+    return str(error.orig).strip().split("\n", 1)[0][:200]
 
 
 def _stale(reason: str) -> str:

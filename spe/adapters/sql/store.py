@@ -18,7 +18,7 @@ from spe.adapters.sql.audit import SqlAuditLog
 from spe.adapters.sql.credentials import Credentials
 from spe.adapters.sql.datasets import Datasets
 from spe.adapters.sql.egress import Requests
-from spe.adapters.sql.failures import translate
+from spe.adapters.sql.failures import translate, uncommitted
 from spe.adapters.sql.outbox import SqlOutbox, leads, take_lead
 from spe.adapters.sql.people import People
 from spe.adapters.sql.permits import Changes, Permits
@@ -197,7 +197,7 @@ class SqlStore:
             try:
                 connection.commit()
             except DBAPIError as error:
-                raise translate(error) from error
+                raise (uncommitted(error) if source is self._writer else translate(error)) from error
 
 
 @contextmanager

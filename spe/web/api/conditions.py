@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from spe.domain.errors import Denial, Invalid, SpeError
+from spe.domain.errors import Denial, Invalid, SpeError, Uncertain
 from spe.domain.principal import Principal
 from spe.services.app import App
 from spe.web.problems import KeyInUse, PreconditionFailed, PreconditionMissing
@@ -100,6 +100,8 @@ class Once:
     def _carry_out(self, name: str, act: Callable[[], BaseModel]) -> str:
         try:
             answer = act().model_dump_json()
+        except Uncertain:
+            raise  # it may have happened: the key stays unfinished, so that nobody makes a second one with it
         except SpeError:
             self._keep(name, AGAIN)
             raise
