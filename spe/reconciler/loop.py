@@ -5,7 +5,7 @@ Level-triggered and repeatable: it does not matter what woke it, or where an ear
 
 from dataclasses import dataclass, replace
 
-from spe.domain.errors import Refused, Rejected, SpeError
+from spe.domain.errors import Refused, Rejected, SpeError, Unavailable
 from spe.domain.ids import WorkspaceId
 from spe.domain.permit import ENDED, Permit
 from spe.domain.principal import RECONCILER
@@ -49,7 +49,7 @@ class Reconciler:
         facts, seen = self._look(workspace_id)
         failed = ""
         for _ in range(ROUNDS):
-            steps = plan(facts.want, seen, token=self._app.house.gate_token(workspace_id))
+            steps = plan(facts.want, seen, token=self._token(facts.want))
             if failed or not steps:
                 break
             failed = self._carry_out(facts, steps)
@@ -76,6 +76,10 @@ class Reconciler:
         """What the record wants now, and what is there now."""
         facts = self._advance(self._facts(workspace_id))
         return facts, self._app.house.ports.cluster.observe(workspace_id)
+
+    def _token(self, want: Desired) -> str:
+        """What a gate is spoken to with. What goes needs none: a sealed secret store holds up no removal."""
+        return self._app.house.gate_token(want.workspace) if want.present else ""
 
     def _apply(self, step: Step) -> None:
         """One step on the world, by who leads. Raises `Stale` when that may be somebody else by now."""
@@ -147,8 +151,13 @@ class Reconciler:
 
     def _conclude(self, facts: Facts, seen: Observed, failed: str) -> bool:
         want, spaces = facts.want, self._app.workspaces
-        secrets_gone = self._end_what_is_not_wanted(facts)
+        silent: Unavailable | None = None
+        try:
+            secrets_gone = self._end_what_is_not_wanted(facts)
+        except Unavailable as error:
+            secrets_gone, silent = False, error
         done = in_sync(want, seen) and secrets_gone
+        why = failed or (str(silent) if silent else "")
         seal = seen.seal is not None and seen.seal.holds
         workspace = spaces.observe(
             facts.workspace,
@@ -156,11 +165,13 @@ class Reconciler:
                 ("network-sealed", seal, "observed from inside" if seal else "not observed"),
                 ("data-exposed", bool(seen.data), several(len(seen.data), "dataset version", "dataset versions")),
                 ("gate-open", bool(seen.places), several(len(seen.places), "person", "people") + " may enter"),
-                ("in-sync", done, failed or ("as it should be" if done else "work under way")),
+                ("in-sync", done, why or ("as it should be" if done else "work under way")),
                 *self._provisioned(facts, done, failed),
             ),
             by=RECONCILER,
         )
+        if silent:
+            raise silent  # written down for who looks at the workspace, and tried again soon
         context = replace(facts.context, in_sync=done, seal_holds=seal, anything_left=seen.anything or not secrets_gone)
         if workspace.state is WorkspaceState.PROVISIONING and want.open and done:
             spaces.advance(workspace.id, "confirm", context, by=RECONCILER)

@@ -6,8 +6,9 @@ Values pass through and are never kept, shown or logged here.
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from spe.domain.errors import Denial, NotFound, Refused, SpeError
+from spe.domain.errors import Denial, NotFound, Refused, SpeError, Unavailable
 from spe.domain.ids import PersonId, WorkspaceId
+from spe.domain.permit import Permit
 from spe.domain.principal import RECONCILER, Permission, Principal
 from spe.ports.secrets import Lease, SecretValue
 from spe.ports.store import UnitOfWork
@@ -42,29 +43,40 @@ class SecretService:
         return tuple(name for name in names if name in listed)
 
     def lease(self, workspace: WorkspaceId, name: str, *, person: Principal) -> Lease:
-        """A short lease for somebody inside the workspace; only names the permit lists."""
+        """A short lease for somebody inside the workspace; only names the permit lists.
+
+        Raises `Unavailable` when the store is silent or sealed; that somebody asked is written down as well.
+        """
         person = demand(person, Permission.SECRET_LEASE)
         now = self._house.ports.clock.now()
-        lease = None
+        lease: Lease | None = None
+        silent = Unavailable("secret store")
         try:
             with self._house.ports.store.begin() as uow:
-                lease = self._lend(uow, workspace, name, now, person)
+                permit = self._lending(uow, workspace, name, now, person)
+                try:
+                    lease = self._lend(permit, workspace, name, now, person)
+                except Unavailable as error:
+                    silent = error
                 record(
                     uow,
-                    event="secret.leased",
+                    event="secret.leased" if lease else "secret.unavailable",
                     kind="workspace",
                     subject=workspace,
                     now=now,
                     by=person,
-                    facts={"secret": name, "lease": lease.id},
+                    facts={"secret": name, **({"lease": lease.id} if lease else {})},
                 )
-                return lease
         except SpeError:
             if lease is not None:
                 self._house.ports.secrets.revoke(lease.id)  # nobody gets what is not written down
             raise
+        if lease is None:
+            raise silent
+        return lease
 
-    def _lend(self, uow: UnitOfWork, workspace: WorkspaceId, name: str, now: datetime, person: Principal) -> Lease:
+    def _lending(self, uow: UnitOfWork, workspace: WorkspaceId, name: str, now: datetime, person: Principal) -> Permit:
+        """The permit under which this is lent. Raises `NotFound` or `Refused`."""
         space = uow.workspaces.find(workspace)
         permit = uow.permits.find(space.permit) if space else None
         if permit is None or not permit.names(person.person):
@@ -76,6 +88,9 @@ class SecretService:
             raise Refused(
                 [Denial(code="not-listed", message=f"The permit does not list this secret (it lists: {listed}).")]
             )
+        return permit
+
+    def _lend(self, permit: Permit, workspace: WorkspaceId, name: str, now: datetime, person: Principal) -> Lease:
         life = timedelta(minutes=self._house.policies().rules.secret_minutes)
         return self._house.ports.secrets.lease(
             workspace, permit.id, name, ttl=min(life, permit.terms.ends - now), holder=person.person

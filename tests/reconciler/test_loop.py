@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from spe.domain.errors import Unavailable
 from spe.domain.ids import WorkspaceId
 from spe.domain.permit import Limits, PermitState
 from spe.domain.workspace import SessionState, WorkspaceState
@@ -229,6 +231,52 @@ def test_the_hub_is_told_of_ended_sessions_when_it_is_back(ground: Ground) -> No
     assert ground.hub.running()
     minute(ground)
     assert not ground.hub.running()
+
+
+class Sealed:
+    """A secret store that is sealed: every call is refused."""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object, **__: object) -> Any:
+            raise Unavailable("secret store", "it is sealed")
+
+        return call
+
+
+def test_a_sealed_secret_store_holds_up_nothing_but_the_last_word_of_a_revocation(ground: Ground) -> None:
+    ground.open_session()
+    ground.app.secrets.lease(ground.workspace_id, SECRET, person=ground.by("researcher"))
+    whole = ground.app.house.ports.secrets
+    ground.app = ground.hub.app = over(ground, secrets=Sealed())
+    revoke(ground)
+    ground.settle()
+    assert ground.cluster.owned() == ()
+    assert not ground.sandboxes.running
+    assert ground.workspace.state is WorkspaceState.CLOSING
+    (why,) = [c.reason for c in ground.workspace.conditions if c.name == "in-sync"]
+    assert why == "The secret store does not answer: it is sealed."
+    assert {"permit:cut", "permit:reconcile"} & set(owed(ground)), "it is tried again"
+    ground.app = ground.hub.app = over(ground, secrets=whole)
+    ground.clock.turn(minutes=1)
+    ground.settle()
+    assert ground.workspace.state is WorkspaceState.CLOSED
+    assert whole.confirm_revoked(ground.workspace_id)
+
+
+def test_a_sealed_secret_store_lets_no_new_workspace_become_ready(ground: Ground) -> None:
+    whole = ground.app.house.ports.secrets
+    permit = ground.grant(ground.terms("researcher"))
+    ground.app = ground.hub.app = over(ground, secrets=Sealed())
+    with pytest.raises(Unavailable):
+        ground.grant(ground.terms("researcher"))
+    ground.settle()
+    spaces = {v.permit.id: v.workspace for v in ground.app.workspaces.all(by=ground.by("auditor"))}
+    assert spaces[permit].state is WorkspaceState.PROVISIONING
+    assert spaces[permit].id not in ground.cluster.owned()
+    ground.app = ground.hub.app = over(ground, secrets=whole)
+    ground.clock.turn(minutes=1)
+    ground.settle()
+    assert ground.app.workspaces.view(spaces[permit].id, by=ground.by("auditor")).workspace.state == "ready"
 
 
 def test_a_silent_cluster_is_asked_again_each_time_after_a_longer_wait(ground: Ground) -> None:

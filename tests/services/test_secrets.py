@@ -142,14 +142,23 @@ class NoPut:
         raise Unavailable("secret store")
 
 
-def test_a_sealed_store_gives_nothing_and_leaves_no_entry(ground: Ground) -> None:
+def test_a_sealed_store_takes_nothing_and_leaves_no_entry_that_it_did(ground: Ground) -> None:
     before = events(ground)
     app = over(ground, secrets=NoPut(ground.app.house.ports.secrets))
     with pytest.raises(Unavailable):
         app.secrets.put("new-key", "x", by=ground.by("operator"))
+    assert events(ground) == before
+
+
+def test_whoever_asked_a_sealed_store_in_vain_is_written_down(ground: Ground) -> None:
+    app = over(ground, secrets=NoPut(ground.app.house.ports.secrets))
     with pytest.raises(Unavailable):
         app.secrets.lease(ground.workspace_id, SECRET, person=ground.by("researcher"))
-    assert events(ground) == before
+    (entry,) = ground.app.audit.entries(event="secret.unavailable", by=ground.by("auditor"))
+    assert (entry.actor.subject, dict(entry.details)) == ("researcher", {"secret": SECRET})
+    with pytest.raises(Refused):
+        app.secrets.lease(ground.workspace_id, "free text of a workspace", person=ground.by("researcher"))
+    assert events(ground)[-1] == "secret.unavailable"
 
 
 def test_the_value_is_found_nowhere_but_where_it_is_handed_out(

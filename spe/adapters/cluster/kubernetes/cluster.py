@@ -65,9 +65,9 @@ class KubernetesCluster:
         )
 
     def _status(self, seen: Snapshot) -> Status | None:
-        """What the gate says of itself; None when it does not run or does not answer."""
-        gate = self._hands.gate(seen)
+        """What the gate says of itself; None when it does not run, does not answer, or cannot be spoken to."""
         try:
+            gate = self._hands.gate(seen)
             return gate.status() if gate is not None else None
         except (Unavailable, Rejected):
             return None

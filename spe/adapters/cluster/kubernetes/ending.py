@@ -51,11 +51,14 @@ def cut(hands: Hands, step: Step) -> None:
 
 
 def _closed(hands: Hands, seen: Snapshot, step: Step) -> Mapping[str, str] | None:
-    """Have the gate cut and, for all, keep nobody's place; what it was told. None when no gate answers."""
-    gate = hands.gate(seen)
-    if gate is None:
-        return None
+    """Have the gate cut and, for all, keep nobody's place; what it was told.
+
+    None when no gate answers, or when nobody can speak to it because its token cannot be made.
+    """
     try:
+        gate = hands.gate(seen)
+        if gate is None:
+            return None
         gate.cut(step.person, step.reason)
         if step.person is not None or not seen.permit or seen.leaving:
             return {}

@@ -52,7 +52,10 @@ class Hands:
         return look(self.api, self.own(workspace))
 
     def gate(self, seen: Snapshot) -> GateControl | None:
-        """The control of the gate that runs; None when it has no address or no pod."""
+        """The control of the gate that runs; None when it has no address or no pod.
+
+        Raises `Unavailable` when its token cannot be made.
+        """
         address = view.gate_address(seen)
         if not address or not view.awake(seen) or not seen.gate_pods:
             return None
