@@ -19,6 +19,7 @@ from tests.support.hub_stack import wait_for
 ACCOUNTS = ("hub", "portal", "reconciler", "setup")
 HUB_RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]}]
 Document = Mapping[str, Any]
+_TURN = {"ValidatingAdmissionPolicyBinding": 0, "ValidatingAdmissionPolicy": 1, "Namespace": 3}
 
 
 class Instance:
@@ -123,8 +124,8 @@ class Instance:
             self.make(_named("ServiceAccount", account), self.name)
 
     def close(self) -> None:
-        """Policies before namespaces: they would refuse to let them go."""
-        for api_version, kind, name in sorted(self._made, key=lambda made: made[1] == "Namespace"):
+        """Policies first: they would refuse to let go what they guard; namespaces last."""
+        for api_version, kind, name in sorted(self._made, key=lambda made: _TURN.get(made[1], _TURN["Namespace"] - 1)):
             self.remove(api_version, kind, name)
 
 
