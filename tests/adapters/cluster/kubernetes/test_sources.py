@@ -254,10 +254,10 @@ def test_in_a_namespace_that_takes_pods_with_rights_none_is_made(here: Ground, f
 def test_without_its_namespace_or_an_image_nothing_is_looked_at(here: Ground, folder: Path) -> None:
     elsewhere = replace(here.site, instance="t-nowhere")
     with pytest.raises(Rejected, match="t-nowhere-intake, where datasets are read, is not there"):
-        sources(here, site=elsewhere).manifest(f"hostPath:{folder}")
+        sources(here, where=lambda: elsewhere).manifest(f"hostPath:{folder}")
     bare = replace(here.site, images=replace(here.site.images, intake=""))
     with pytest.raises(Rejected, match=r"say kubernetes\.intake_image"):
-        sources(here, site=bare).manifest(f"hostPath:{folder}")
+        sources(here, where=lambda: bare).manifest(f"hostPath:{folder}")
 
 
 # -- a portal that was taken over

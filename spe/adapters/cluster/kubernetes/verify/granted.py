@@ -6,6 +6,8 @@ from spe.adapters.cluster.kubernetes.verify.rights import Rules, rule
 
 _CHANGE = ("create", "get", "list", "watch", "patch", "delete")
 _LOOK = ("get", "list")
+LOOKERS = ("portal", "reconciler")
+"""Who looks at datasets: when one is registered, and once more before it is exposed."""
 
 
 def _looking_around() -> Rules:
@@ -69,7 +71,7 @@ def roles(instance: str, *, intake: bool = True) -> Mapping[str, Rules]:
 
 
 def in_the_intake() -> Rules:
-    """What the portal may do where it looks at datasets."""
+    """What `LOOKERS` may do where datasets are looked at."""
     return [
         rule("", ["pods", "persistentvolumeclaims"], ["create", "get", "list", "watch", "delete"]),
         rule("", ["pods/log"], ["get"]),

@@ -53,7 +53,7 @@ def is_granted(
     if space != release_namespace:
         return False
     if binding["roleRef"]["kind"] != "ClusterRole":
-        return (where, account, role) == (f"{instance}-intake", "portal", "intake")
+        return (where, role) == (f"{instance}-intake", "intake") and account in granted.LOOKERS
     if not where:
         return granted.everywhere(instance).get(account) == role
     if account != "hub":

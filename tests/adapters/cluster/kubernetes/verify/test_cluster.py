@@ -117,7 +117,7 @@ def whole(**changes: Any) -> Whole:
     intake = _named(NAMESPACE, "spe-intake")
     intake["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "restricted"}
     lists[NAMESPACE] = (*lists[NAMESPACE], intake)
-    looks = _bound("intake", _account("portal"), kind=ROLE_BINDING, namespace="spe-intake")
+    looks = _bound("intake", *map(_account, granted.LOOKERS), kind=ROLE_BINDING, namespace="spe-intake")
     looks["roleRef"]["kind"] = "Role"
     lists[ROLE_BINDING] = (*lists[ROLE_BINDING], looks)
     inside: dict[Kind, tuple[Document, ...]] = {}
@@ -346,6 +346,8 @@ def test_our_roles_are_those_of_the_chart(case: str) -> None:
     assert {name: chart[name] for name in chart if name != "spe-setup"} == ours
     there = next(d for d in rendered if d["kind"] == "Role" and name_of(d) == "intake")
     assert atoms(there["rules"]) == atoms(granted.in_the_intake())
+    (looks,) = (d for d in rendered if d["kind"] == "RoleBinding" and d["roleRef"]["name"] == "intake")
+    assert [subject["name"] for subject in looks["subjects"]] == list(granted.LOOKERS)
     bound = {
         d["subjects"][0]["name"]: d["roleRef"]["name"]
         for d in rendered
