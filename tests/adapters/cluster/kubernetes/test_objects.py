@@ -245,7 +245,8 @@ def test_a_folder_of_a_node_is_mounted_only_where_that_is_allowed() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["", "/srv/data", "hostPath:srv", "hostPath:/", "hostPath:/srv/../etc", "nfs:/server/x", "nfs://server",
+    ["", "/srv/data", "hostPath:srv", "hostPath:/", "hostPath:/srv/../etc", "hostPath:/.", "hostPath:/srv/", "hostPath://",
+     "nfs:/server/x", "nfs://server",
      "nfs://server/../x", "csi:driver", "csi:/handle", "csi:Driver/handle", "s3://bucket/x", "secret:x"],
 )  # fmt: skip
 def test_a_source_that_is_no_volume_is_refused(source: str) -> None:

@@ -5,6 +5,7 @@ Both name each other, so they bind at once and to nothing else. The volume keeps
 
 import re
 from collections.abc import Callable, Mapping
+from posixpath import normpath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,7 +91,8 @@ def _place(site: Site, exposure: Exposure) -> Document:
 
 
 def _host(site: Site, folder: str) -> Document | None:
-    if not site.storage.host_folders or not folder.startswith("/") or ".." in folder.split("/") or folder == "/":
+    # Spelled in one way only: `/.` and `//` are the whole node as well.
+    if not site.storage.host_folders or not re.fullmatch(r"(/[^/]+)+", folder) or normpath(folder) != folder:
         return None
     return {"hostPath": {"path": folder, "type": "Directory"}}
 
