@@ -14,6 +14,8 @@ from tests.support.person import Company
 class Town(Company):
     """The company of a house; what only one host can show (processes, a turned clock) is not here."""
 
+    patience = 240.0  # pods wait for a place on a node, and for others that start beside them
+
     def __init__(self, house: House, tale: Tale) -> None:
         self.house = house
         self.facts = {

@@ -33,7 +33,9 @@ class Granted:
 
 
 class Company:
-    """Everybody of the demonstration, in one running environment."""
+    """Everybody of the demonstration, in one running environment. `patience` is how long a start may take, seconds."""
+
+    patience = 60.0
 
     def __init__(self, running: Instance) -> None:
         self.running = running
@@ -121,7 +123,7 @@ class Company:
                     return str(space["id"]) if space["state"] == "ready" else ""
             return ""
 
-        return until(f"the workspace of {permit} is ready", ready)
+        return until(f"the workspace of {permit} is ready", ready, seconds=self.patience)
 
     def state_of(self, workspace: str) -> str:
         """Where a workspace stands."""
@@ -152,7 +154,7 @@ class Company:
             assert seen["state"] in ("starting", "running"), seen
             return bool(seen["state"] == "running")
 
-        until(f"the session of {key} runs", running)
+        until(f"the session of {key} runs", running, seconds=self.patience)
 
     def link(self, key: str) -> str:
         """A fresh one-time link."""
