@@ -13,8 +13,8 @@ from spe.adapters.cluster.kubernetes.admission import (
     Document,
     Observation,
     Places,
-    install,
     render,
+    replace,
     texts,
     wait_in_force,
 )
@@ -49,10 +49,11 @@ class Admission:
     def install(self) -> None:
         """Make canary and policies as they should be. Raises `Rejected`, `Unavailable`.
 
-        The canary comes first: once the policies are in force only the managers may change it.
+        The canary comes first: once the policies are in force only the managers may change it. Policies of an
+        earlier version go last, when these are in force.
         """
         canary.make(self.api, self.space)
-        install(self.api, self.documents)
+        replace(self.api, self.documents, namespace=self.namespace)
 
     def observe(self, *, seconds: float = canary.SETTLE_SECONDS) -> tuple[Observation, ...]:
         """What each attempt came to, once the API server refuses by exactly these policies. Raises `Unavailable`."""

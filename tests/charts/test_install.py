@@ -8,7 +8,7 @@ import pytest
 
 from spe.bootstrap.verify import Part, State, examine
 from spe.settings import Kubernetes, Settings
-from tests.charts.release import PARTS, Release
+from tests.charts.release import PARTS, PATIENCE, Release
 from tests.cluster.house import House
 from tests.support import servers
 
@@ -98,6 +98,21 @@ def test_a_part_reaches_what_it_must_and_nothing_else(installed: Release) -> Non
         said = installed.kubectl("-n", installed.name, "exec", f"deployment/{part}", "--", "python", "-c", script)
         found: dict[str, str] = eval(said, {"__builtins__": {}})
         assert {name for name, state in found.items() if state == "open"} - {part} == reached, part
+
+
+def _text_in_force(it: Release) -> str:
+    """The digest of all admission policies, which the marker's refusal names."""
+    (marker,) = (p for p in it.get("validatingadmissionpolicies") if p["metadata"]["name"] == f"{it.name}-marker")
+    return str(marker["spec"]["validations"][0]["message"])
+
+
+def test_the_way_back_to_a_former_release_leads_back_to_its_policies(installed: Release) -> None:
+    former = _text_in_force(installed)
+    config = installed.values["config"]
+    installed.apply("upgrade", config={**config, "kubernetes": {**config["kubernetes"], "session_seconds": 3600}})
+    assert _text_in_force(installed) != former
+    installed.helm("rollback", "spe", "--wait", f"--timeout={PATIENCE}")
+    assert _text_in_force(installed) == former
 
 
 def test_an_upgrade_keeps_the_tokens_and_an_uninstalled_release_finds_everything_again(installed: Release) -> None:

@@ -174,7 +174,7 @@ def test_the_right_to_change_admission_policies_comes_and_goes_with_the_job() ->
     for each in objects(render("production")):
         if each["metadata"]["name"] in {"setup", "spe-setup"} and each["kind"] != "NetworkPolicy":
             notes = each["metadata"]["annotations"]
-            assert notes["helm.sh/hook"] == "pre-install,pre-upgrade"
+            assert notes["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
             assert "hook-succeeded" in notes["helm.sh/hook-delete-policy"]
 
 

@@ -116,6 +116,12 @@ class Notebook:
         """Start a kernel and connect to it."""
         answer = await self.call("POST", "api/kernels", json={"name": "python3"})
         self.kernel = answer["id"]
+        await self.connect()
+
+    async def connect(self) -> None:
+        """Connect to the kernel, also once more after a connection that was cut, as the notebook's page does."""
+        if self._socket is not None:
+            await self._socket.close()
         url = f"{self.base}api/kernels/{self.kernel}/channels?session_id={self._session}"
         self._socket = await self.browser.http.ws_connect(
             URL(url, encoded=True), protocols=(SUBPROTOCOL,), headers={"Origin": self._origin}, max_msg_size=0

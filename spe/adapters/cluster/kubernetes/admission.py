@@ -131,12 +131,22 @@ def digest_of(documents: Iterable[Document]) -> str:
 
 
 def install(api: Wire, documents: Iterable[Document]) -> None:
-    """Make the cluster's policies of this instance exactly these, by server-side apply; others of it go last."""
-    documents = tuple(documents)
-    instance = documents[0]["metadata"]["labels"][INSTANCE]
+    """Make the cluster hold these policies of the instance, by server-side apply; others of it stay."""
     for document in documents:
         path = f"{_path(document['kind'])}/{document['metadata']['name']}"
         api.send("PATCH", path, document, query={"fieldManager": "spe", "force": "true"}, content=_APPLY)
+
+
+def replace(api: Wire, documents: Iterable[Document], *, namespace: str, seconds: float = 20.0) -> None:
+    """Make the policies of the instance exactly these, with no moment in which neither old nor new ones are in force.
+
+    What is not among them goes only when these were seen to refuse in `namespace`. Raises `Unavailable` when they
+    do not; then the others stay.
+    """
+    documents = tuple(documents)
+    install(api, documents)
+    wait_in_force(api, documents, namespace=namespace, seconds=seconds)
+    instance = documents[0]["metadata"]["labels"][INSTANCE]
     wanted = {(document["kind"], document["metadata"]["name"]) for document in documents}
     for kind in (_BINDING, _POLICY):
         found = api.send("GET", _path(kind), query={"labelSelector": f"{INSTANCE}={instance}"})

@@ -17,6 +17,7 @@ from spe.adapters.cluster.kubernetes.admission import (
     refusal_of,
     refused,
     render,
+    replace,
     texts,
     wait_in_force,
 )
@@ -241,17 +242,40 @@ def test_another_list_of_images_is_in_force_when_it_was_seen_to_be(world: World)
         wait_in_force(As(), world.documents, namespace=world.own.name)
 
 
-def test_a_policy_that_is_no_longer_written_is_taken_away(world: World) -> None:
-    extra = copy.deepcopy(world.documents[0])
-    extra["metadata"]["name"] = f"{world.places.instance}-former"
-    As().send("POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", extra)
-    install(As(), world.documents)
-    found = As().send(
-        "GET",
-        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
-        query={"labelSelector": f"spe.local/instance={world.places.instance}"},
-    )
-    assert extra["metadata"]["name"] not in {item["metadata"]["name"] for item in found["items"]}
+class Listening(As):
+    """Speaks for an administrator and remembers what was asked and how it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, str, str]] = []
+
+    def send(self, method: str, path: str, body: Document | None = None, **options: Any) -> Document:
+        try:
+            answer = super().send(method, path, body, **options)
+        except Rejected as error:
+            self.heard.append((method, path, error.reason))
+            raise
+        self.heard.append((method, path, ""))
+        return answer
+
+
+def test_a_policy_of_an_earlier_version_goes_when_the_new_ones_were_seen_to_refuse(world: World) -> None:
+    former = copy.deepcopy(world.documents[0])
+    former["metadata"]["name"] = f"{world.places.instance}-former"
+    As().send("POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", former)
+    newer = render(texts(POLICIES), _with_images(world.places, f"localhost/spe/notebook@sha256:{'4' * 64}"))
+    listening = Listening()
+    try:
+        replace(listening, newer, namespace=world.own.name)
+        digest = next(
+            d["spec"]["validations"][0]["message"] for d in newer if d["metadata"]["name"].endswith("-marker")
+        )
+        seen = next(n for n, (_, path, said) in enumerate(listening.heard) if digest in said and "configmaps" in path)
+        gone = [(n, path) for n, (method, path, _) in enumerate(listening.heard) if method == "DELETE"]
+        assert [path.rpartition("/")[2] for _, path in gone] == [former["metadata"]["name"]]
+        assert seen < gone[0][0]
+    finally:
+        replace(As(), world.documents, namespace=world.own.name)
 
 
 def test_namespaces_beside_are_not_touched(world: World) -> None:
