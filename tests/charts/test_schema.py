@@ -11,6 +11,7 @@ import yaml
 
 from charts import schema
 from spe.settings import Settings
+from tests.charts.understood import understood
 
 VALUES: dict[str, Any] = yaml.safe_load((schema.CHART / "values.yaml").read_text())
 CASES = sorted((schema.CHART / "ci").glob("*-values.yaml"))
@@ -74,3 +75,17 @@ def test_the_chart_says_nothing_of_any_machine() -> None:
             hosts = set(re.findall(r"https?://([A-Za-z0-9.-]+)", file.read_text()))
             own = {"host", "hub", "portal", "portal-internal", "proxy", "checker", "json-schema.org", "127.0.0.1"}
             assert not {h for h in hosts if not h.endswith("example.org")} - own, file
+
+
+def test_an_older_chart_is_not_told_what_it_does_not_know() -> None:
+    values = {
+        "later": {"enabled": True},
+        "image": {"repository": "spe", "later": 1},
+        "config": {"later": "", "s3": {"region": "r", "later": 1}, "kubernetes": {"host_folders": True, "later": 1}},
+        "portal": {"resources": {"limits": {"memory": "1Gi"}}},
+    }
+    assert understood(values, schema.schema()) == {
+        "image": {"repository": "spe"},
+        "config": {"s3": {"region": "r"}, "kubernetes": {"host_folders": True}},
+        "portal": {"resources": {"limits": {"memory": "1Gi"}}},
+    }

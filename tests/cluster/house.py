@@ -24,6 +24,7 @@ from spe.adapters.cluster.kubernetes.connection import connect
 from spe.adapters.cluster.kubernetes.kinds import NAMESPACE, POD, POLICY, VOLUME, name_of
 from spe.adapters.cluster.kubernetes.names import installation
 from tests.charts.release import Release
+from tests.charts.understood import understood
 from tests.support import buckets, servers, vault
 from tests.support.instance import free_ports
 
@@ -137,6 +138,18 @@ class House(Release):
         )
         assert done.returncode in statuses, f"spe {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def aged(self, chart: Path, values: Path) -> Iterator[None]:
+        """For a block a release of an older chart, with the images that a file of values names."""
+        present = self.chart, self.values
+        schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+        self.chart = chart
+        self.values = understood(self.values | json.loads(values.read_text(encoding="utf-8")), schema)
+        try:
+            yield
+        finally:
+            self.chart, self.values = present
 
     def open(self) -> None:
         """Install, and forward the two ports that people use."""

@@ -1,12 +1,18 @@
 """Everybody at work in an environment on a cluster: the same company as on one host, by the same doors."""
 
+import asyncio
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from spe.cli.api import Desk
 from spe.cli.demo.cast import Player
-from spe.cli.demo.story import Tale
+from spe.cli.demo.play import tell
+from spe.cli.demo.story import SEED, Step, Tale
+from tests.cluster.cast import call_together
 from tests.cluster.house import House
 from tests.support.person import Company
 
@@ -53,3 +59,27 @@ class Town(Company):
         """The address of a workspace's gate."""
         services = self.get("services", self.namespace(workspace))
         return next(str(s["spec"]["clusterIP"]) for s in services if s["metadata"]["name"] == "gate")
+
+
+def beginning(house: House) -> Tale:
+    """Nothing has happened yet: everybody is registered."""
+    return Tale(
+        portal=house.portal,
+        hub=house.hub,
+        home=house.folder,
+        players=asyncio.run(call_together(house)),
+        started=time.monotonic(),
+        data=house.data,
+        source=lambda place: f"hostPath:{place}",
+    )
+
+
+@contextmanager
+def at_work(house: House, tale: Tale, steps: tuple[tuple[str, Step], ...] = SEED[:2]) -> Iterator[Town]:
+    """Everybody at work after the story's first steps: two dataset versions and a secret are there, or more."""
+    assert asyncio.run(tell(tale, steps)) == 0, house.told()
+    town = Town(house, tale)
+    try:
+        yield town
+    finally:
+        town.close()

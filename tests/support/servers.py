@@ -33,6 +33,16 @@ def image(name: str) -> str:
     return str(images[name])
 
 
+def previous() -> tuple[Path, Path]:
+    """The chart of an earlier commit and the values that name its images: in the folder that `.ci/previous` made."""
+    if not os.environ.get("SPE_PREVIOUS"):
+        raise AssertionError(
+            "An upgrade starts from an earlier commit. Set SPE_PREVIOUS to what `.ci/previous` prints."
+        )
+    folder = Path(os.environ["SPE_PREVIOUS"])
+    return folder / "charts" / "spe", folder / "images-values.json"
+
+
 def in_pods(address: str) -> str:
     """A server's address as pods reach it, where that is another one: pairs of `host:port=host:port` in SPE_IN_PODS."""
     pairs = (pair.partition("=") for pair in os.environ.get("SPE_IN_PODS", "").split())
