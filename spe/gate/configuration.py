@@ -5,7 +5,7 @@ Read whole before anything of it counts: one wrong field anywhere and the former
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spe.domain.errors import Invalid
@@ -53,6 +53,8 @@ def parse_configuration(document: Any, settled: Settled) -> Configuration:
     wanted = _sessions(document["sessions"], settled.workspace, wrong)
     if gate is None or wrong:
         raise Invalid(wrong)
+    if not wanted.sessions:  # the reconciler says so also for "not yet", as while the seal is looked at anew
+        wanted = replace(wanted, closed=True)
     return Configuration(gate=gate, wanted=wanted, digest=digest_of(document), document=document)
 
 

@@ -146,12 +146,13 @@ class Ledger:
         query = "select person from cuts union select person from passes"
         return frozenset(str(row[0]) for row in self._db.execute(query))
 
-    def forget(self, people: Iterable[str]) -> None:
-        """Forget cuts and passes of these people: the sessions they were for are gone."""
+    def forget(self, people: Iterable[str], *, passes: bool) -> None:
+        """Forget cuts of these people, whose sessions are gone, and their passes unless they may come back."""
         with self._together():
             for person in people:
                 self._db.execute("delete from cuts where person = ?", (person,))
-                self._db.execute("delete from passes where person = ?", (person,))
+                if passes:
+                    self._db.execute("delete from passes where person = ?", (person,))
 
     def queue(self, identity: str, body: dict[str, Any]) -> bool:
         """Keep an event until the portal took it. False when one of this identity was kept before."""

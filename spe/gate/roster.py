@@ -96,7 +96,8 @@ class Roster:
                 applied.removed.append(person)
             # A session may have gone while no gate ran; but of one that could not be read nothing is known.
             known = frozenset() if wanted.refused else self._ledger.people()
-            self._ledger.forget({*applied.removed, *known} - wanted.sessions.keys())
+            gone = {*applied.removed, *known} - wanted.sessions.keys()
+            self._ledger.forget(gone, passes=not wanted.closed)
             await asyncio.gather(*(self._put(spec, stamp, applied) for spec, stamp in wanted.sessions.values()))
             applied.sessions.extend(sorted(self._entries))
             self.applied = applied

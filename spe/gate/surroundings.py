@@ -16,11 +16,13 @@ from spe.gate.session import Place, Session
 class Wanted:
     """The sessions there should be, by person, each with the stamp that tells one writing from the next.
 
-    `refused` maps what could not be read to its sentences.
+    `refused` maps what could not be read to its sentences. `closed` says that nobody may enter for now, which is no
+    word on anybody: browsers that have shown who uses them need not do so again when the door opens.
     """
 
     sessions: dict[str, tuple[SessionConfig, str]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,6 +258,37 @@ def test_before_it_is_told_anything_nobody_passes_and_it_says_so() -> None:
     assert (cut, page, door, hello) == (200, 503, 503, 200)
 
 
+def test_a_door_that_was_closed_to_everybody_for_a_while_knows_its_browsers_again() -> None:
+    async def story() -> Any:
+        async with cluster() as around:
+            await around.pod(ADA)
+            await around.configure(PERSON)
+            around.let_in(PERSON)
+            before = (await around.get("api/contents/a"))[0]
+            await around.configure()
+            closed = (await around.get("api/contents/a"))[0]
+            around.kill()
+            await around.start()
+            await around.configure()
+            await around.configure(PERSON)
+            return before, closed, (await around.get("api/contents/a"))[0]
+
+    assert run(story()) == (200, 404, 200)
+
+
+def test_whoever_was_left_out_shows_anew_who_uses_the_browser() -> None:
+    async def story() -> Any:
+        async with cluster(PERSON, OTHER) as around:
+            await around.pod(ADA)
+            around.let_in(PERSON)
+            before = (await around.get("api/contents/a"))[0]
+            await around.configure(OTHER)
+            await around.configure(PERSON, OTHER)
+            return before, (await around.get("api/contents/a"))[0]
+
+    assert run(story()) == (200, 403)
+
+
 def test_a_configuration_is_in_force_when_it_is_answered_and_status_tells_it() -> None:
     async def story() -> Any:
         async with cluster() as around:
