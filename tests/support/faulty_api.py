@@ -46,8 +46,12 @@ class Front:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
     def client(self) -> ApiClient:
-        settings = Configuration(host=f"http://127.0.0.1:{self._server.server_port}")
+        settings = Configuration(host=self.url)
         settings.retries = False
         return ApiClient(settings)
 
