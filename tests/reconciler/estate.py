@@ -98,6 +98,11 @@ class Estate:
         """Whether the record says that it is over."""
         return self.ground.workspace.state is WorkspaceState.CLOSED
 
+    def gone(self) -> bool:
+        """Do in this process what is owed; whether nothing of it is left on the cluster."""
+        self.ground.settle()
+        return not left(self.place)
+
     def follow(self, *, seconds: float = 60.0) -> None:
         """Wait until others have ended it, by the record and on the cluster; a minute is what is promised."""
         try:
