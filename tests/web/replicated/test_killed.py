@@ -22,7 +22,7 @@ import pytest
 from spe.domain.permit import PermitState
 from spe.domain.workspace import WorkspaceState
 from tests.support import databases
-from tests.support.databases import POSTGRES
+from tests.support.databases import NAMED
 from tests.support.ground import CLEAN, Ground, world
 from tests.support.hub_stack import free_ports
 from tests.support.planes import PORTAL, RECONCILER, Outside, Planes, World
@@ -188,7 +188,7 @@ def _space(asker: Asker, made: str, state: WorkspaceState) -> None:
 # -- the processes
 
 
-@pytest.fixture(params=POSTGRES)
+@pytest.fixture(params=[NAMED])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     with world(tmp_path, url=databases.fresh(request.param, tmp_path).url) as made:
         yield made
