@@ -23,7 +23,14 @@ def tale(opened: House) -> Tale:
 
 
 @pytest.fixture(scope="session")
-def people(opened: House, tale: Tale) -> Iterator[Town]:
+def everybody(opened: House, tale: Tale) -> Iterator[Town]:
     """Everybody at work; two dataset versions and a secret are there."""
     with at_work(opened, tale) as town:
         yield town
+
+
+@pytest.fixture(scope="module")
+def people(everybody: Town) -> Iterator[Town]:
+    """The same people for the tests of one module, whose permits end with it: a small cluster has no room to spare."""
+    yield everybody
+    everybody.end_permits()

@@ -14,7 +14,7 @@ from spe.cli.demo.play import tell
 from spe.cli.demo.story import SEED, Step, Tale
 from tests.cluster.cast import call_together
 from tests.cluster.house import House
-from tests.support.person import Company
+from tests.support.person import Company, until
 
 
 class Town(Company):
@@ -36,6 +36,17 @@ class Town(Company):
     def now(self) -> datetime:
         """Now, by the cluster's clocks."""
         return datetime.now(UTC)
+
+    def end_permits(self) -> None:
+        """Revoke every permit there is, and wait until nothing of their workspaces is left."""
+        for permit in self.desk("operator").all("/permits"):
+            if permit["state"] in ("active", "suspended"):
+                self.desk("board-a").post(f"/permits/{permit['id']}:revoke", {"reason": "The end of these tests."})
+
+        def closed() -> bool:
+            return all(space["state"] in ("closed", "failed") for space in self.desk("operator").all("/workspaces"))
+
+        until("every workspace is closed", closed, seconds=self.patience)
 
     # the cluster
 
