@@ -1,4 +1,4 @@
-"""One environment on the cluster for all tests that do not end it."""
+"""One environment on the cluster for all tests that do not end it; a small cluster has no room for it afterwards."""
 
 from collections.abc import Iterator
 
@@ -9,20 +9,20 @@ from tests.cluster.house import House, house
 from tests.cluster.people import Town, at_work, beginning
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The chart installed with every production adapter."""
     with house(tmp_path_factory.mktemp("house")) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tale(opened: House) -> Tale:
     """Nothing has happened yet: everybody is registered."""
     return beginning(opened)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everybody(opened: House, tale: Tale) -> Iterator[Town]:
     """Everybody at work; two dataset versions and a secret are there."""
     with at_work(opened, tale) as town:
