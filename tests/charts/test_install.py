@@ -57,6 +57,7 @@ def test_the_policies_stood_and_refused_before_the_control_plane_ran(installed: 
 def test_everything_of_it_that_a_cluster_shows_holds(installed: Release) -> None:
     """What its operators would see with `spe verify`; nodes and other tenants of a cluster are not the chart's."""
     chosen = Kubernetes(
+        **installed.values["config"]["kubernetes"],
         instance=installed.name,
         release_namespace=installed.name,
         notebook_image=servers.image("notebook"),

@@ -107,12 +107,14 @@ class House(Release):
         self.command("objects", "setup", statuses=(0, 6), SPE_CONFIG=str(file), SPE_S3__SECRET_KEY=secret)
 
     def _prepare_vault(self) -> None:
-        """The reviewer is the account with which Vault asks the cluster whose a token is."""
-        self.kubectl("-n", self.name, "create", "serviceaccount", "reviewer")
+        """The reviewer is the account with which Vault asks the cluster whose a token is; it is Vault's, not ours."""
+        place = f"{self.name}-vault"
+        self.kubectl("create", "namespace", place)
+        self.kubectl("-n", place, "create", "serviceaccount", "reviewer")
         binding = ("create", "clusterrolebinding", f"{self.name}-reviewer", "--clusterrole=system:auth-delegator")
-        self.kubectl(*binding, f"--serviceaccount={self.name}:reviewer")
+        self.kubectl(*binding, f"--serviceaccount={place}:reviewer")
         reviewer = self.folder / "reviewer"
-        reviewer.write_text(self.kubectl("-n", self.name, "create", "token", "reviewer", "--duration", "2h"))
+        reviewer.write_text(self.kubectl("-n", place, "create", "token", "reviewer", "--duration", "2h"))
         seen = json.loads(self.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
         host_ca = self.folder / "cluster.pem"
         jsonpath = r"jsonpath={.data.ca\.crt}"
@@ -168,9 +170,11 @@ class House(Release):
         with contextlib.suppress(Exception):
             clear_workspaces(self.name)
         super().end()
-        subprocess.run(
-            ["kubectl", "delete", "clusterrolebinding", f"{self.name}-reviewer"], capture_output=True, check=False
-        )
+        for words in (
+            ("clusterrolebinding", f"{self.name}-reviewer"),
+            ("namespace", f"{self.name}-vault", "--wait=false"),
+        ):
+            subprocess.run(["kubectl", "delete", *words], capture_output=True, check=False)
         with contextlib.suppress(Exception):
             self.vault.drop_login(self.mount)
         self.vault.clear()
