@@ -19,11 +19,11 @@ from spe.cli.demo.play import tell
 from spe.cli.demo.story import SEED, Tale, release, review, verify_receipt
 from spe.settings import Kubernetes, Settings
 from tests.charts.release import PARTS
-from tests.cluster.beside import Intruder, Visitor, attempts, by_the_hub, facts, silences
 from tests.cluster.house import House
 from tests.cluster.people import Town, at_work, beginning
 from tests.support import servers
 from tests.support.person import Granted, until
+from tests.upgrade.beside import Intruder, Visitor, attempts, by_the_hub, facts, silences
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
 WHO, OTHER = "researcher-a", "researcher-b"
