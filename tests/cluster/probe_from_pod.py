@@ -48,6 +48,20 @@ def ping(host: str) -> str:
         return str(end.recv(64))
 
 
+def everybody_on_the_link() -> str:
+    """An echo request by IPv6 to all hosts beside; done means answered by another one."""
+    with open("/proc/net/if_inet6") as known:
+        own = {":".join(row[at : at + 4] for at in range(0, 32, 4)) for row in (line.split()[0] for line in known)}
+    mine = {socket.inet_pton(socket.AF_INET6, address) for address in own}
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6) as end:
+        end.settimeout(SECONDS)
+        end.sendto(b"\x80\x00\x00\x00\x00\x01\x00\x01", ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
+        while True:
+            _, (who, *_) = end.recvfrom(64)
+            if socket.inet_pton(socket.AF_INET6, who.partition("%")[0]) not in mine:
+                return who
+
+
 def opens(family: int, kind: int, protocol: int) -> str:
     socket.socket(family, kind, protocol).close()
     return "opened"
@@ -78,6 +92,7 @@ def reach(plan: dict[str, Any]) -> dict[str, list[str]]:
         acts[f"icmp {name}"] = lambda host=host: ping(host)
     for name in plan["names"]:
         acts[f"name {name}"] = lambda name=name: looks_up(name)
+    acts["icmp of ipv6 everybody on the link"] = everybody_on_the_link
     acts["raw socket"] = lambda: opens(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     acts["raw socket of ipv6"] = lambda: opens(socket.AF_INET6, socket.SOCK_RAW, 58)
     acts["packet socket"] = lambda: opens(socket.AF_PACKET, socket.SOCK_RAW, 0x0300)
