@@ -31,7 +31,17 @@ class Town(Company):
         }
         self.players: dict[str, Player] = tale.players
         self._people = {key: {"id": player.id, "token": player.token} for key, player in tale.players.items()}
-        self._desks: dict[str, Desk] = {}
+        self._opened: list[Desk] = []
+
+    def desk(self, key: str) -> Desk:
+        """A person at the API, by a connection of its own: a forwarded one that stands idle is cut."""
+        self._opened.append(Desk(self.facts["portal"], self.token(key)))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for desk in self._opened:
+            desk.close()
 
     def now(self) -> datetime:
         """Now, by the cluster's clocks."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from spe.adapters.secrets.vault import HeldLogin
 from spe.cli.demo.browser import Notebook
 from spe.cli.demo.story import SECRET_NAME, SECRET_VALUE
+from spe.ports.secrets import SecretValue
 from tests.cluster.people import Town
 from tests.support.person import Granted, until
 
@@ -40,7 +42,8 @@ class Ending:
 
 def leases(people: Town, workspace: str) -> list[object]:
     """The live leases of a workspace, by Vault's word."""
-    return list(people.house.vault.store().leases(workspace))
+    login = HeldLogin(token=SecretValue(people.house.vault.place.token))
+    return list(people.house.vault.store(login=login).leases(workspace))
 
 
 def ours(people: Town, workspace: str) -> list[str]:
