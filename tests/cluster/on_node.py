@@ -11,10 +11,11 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-NODE = Path("/proc/1/root")
+STORE = "/var/lib/containerd"
 CHUNK = 4 * 1024**2
 KERNELS = frozenset("tmpfs proc sysfs mqueue devpts cgroup cgroup2 overlay devtmpfs securityfs bpf".split())
 Patterns = dict[str, list[bytes]]
@@ -106,19 +107,29 @@ def files(place: Path) -> Iterator[Path]:
 
 def store() -> Path:
     """Where the node's container runtime keeps images, by its own configuration."""
-    roots = ["/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd"]
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if os.path.basename(words[0]) != b"containerd":
-                continue
-            config = next((words[n + 1] for n, word in enumerate(words) if word in (b"--config", b"-c")), b"")
-            with open(f"{NODE}/{config.decode()}", "rb") as file:
-                roots.insert(0, tomllib.load(file).get("root", roots[0]))
+            if os.path.basename(words[0]) == b"containerd":
+                place = Path(f"{entry}/root{root(entry, words)}/io.containerd.content.v1.content/blobs/sha256")
+                if os.access(place, os.R_OK | os.X_OK):
+                    return place
         except (OSError, ValueError):
             continue
-    blobs = (Path(f"{NODE}{root}/io.containerd.content.v1.content/blobs/sha256") for root in roots)
-    return next(place for place in blobs if os.access(place, os.R_OK | os.X_OK))
+    sys.exit("no container runtime with images is found on this node")
+
+
+def root(process: Path, words: list[bytes]) -> str:
+    """The folder of a containerd, as its arguments or its file say."""
+    given = dict(pairwise(words))
+    if b"--root" in given:
+        return given[b"--root"].decode()
+    config = (given.get(b"--config") or given.get(b"-c") or b"/etc/containerd/config.toml").decode()
+    try:
+        with open(f"{process}/root{config}", "rb") as file:
+            return str(tomllib.load(file).get("root", STORE))
+    except FileNotFoundError:
+        return STORE
 
 
 def blobs(place: Path, digest: str) -> Iterator[tuple[str, str]]:
