@@ -213,6 +213,10 @@ class Visitor:
         lines = self._house.kubectl("-n", self._house.name, "logs", self.NAME).splitlines()
         return [Visit(**json.loads(line)) for line in lines]
 
+    def is_answered(self) -> bool:
+        """Whether the last answer of each door was a good one."""
+        return all(status == 200 for status in {visit.door: visit.status for visit in self.visits()}.values())
+
     def _pod(self) -> dict[str, Any]:
         house, name = self._house, "app.kubernetes.io"
         doors = {

@@ -192,6 +192,7 @@ def test_an_upgrade_from_an_earlier_commit_lets_sessions_run_on(older: House, to
     def upgrade() -> None:
         with Visitor(older, town.token("operator")) as visitor, intruder:
             older.apply("upgrade")
+            until("every door answers again", visitor.is_answered, seconds=SILENT_SECONDS, pause=1)
             visits.extend(visitor.visits())
         older.forward()
         until("the gate is the new one", lambda: _gate(town, mine) == servers.image("gate"), seconds=180)
